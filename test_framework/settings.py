@@ -234,10 +234,7 @@ def _paths(variables: Variables, name: str, project: Path) -> tuple[Path, ...]:
 
 
 def _endpoints(variables: Variables, base: Endpoints) -> Endpoints:
-    text, secret = (
-        variables.text,
-        lambda name, default: Secret(variables[name]) if name in variables else default,
-    )
+    text, secret = variables.text, variables.secret
     pg, redis, clickhouse, monitor = base.postgres, base.redis, base.clickhouse, base.monitor
     return Endpoints(
         postgres=PostgresEndpoint(

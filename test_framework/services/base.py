@@ -95,7 +95,7 @@ class Service(Protocol):
     suffixes: frozenset[str]
 
     async def probe(self, endpoints: Endpoints, timeout: float) -> Probe:
-        """Ask the server by its own protocol. Never raises for a server that is down; bounded by ``timeout`` seconds."""
+        """Ask the server by its own protocol, within ``timeout`` seconds. A server that is down never raises."""
         ...
 
     def check(self, files: Sequence[FixtureFile]) -> None:
