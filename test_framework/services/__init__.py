@@ -1,1 +1,1 @@
-"""The services of the stack: one folder each, with the same file names, holding only what differs."""
+"""PostgreSQL, Redis and ClickHouse behind one protocol: ``base`` says what each can do, ``registry`` lists them."""

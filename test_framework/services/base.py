@@ -1,16 +1,37 @@
-"""What every service looks like to the rest of the house."""
+"""What every service looks like to the rest of the house, and what is equal for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from test_framework.endpoints import Endpoints
+from test_framework.errors import AuthenticationRefused, SeedError, ServiceUnavailable
 
-__all__ = ["FixtureFile", "Health", "Probe", "Progress", "SeedRequest", "SeedState", "Service"]
+__all__ = [
+    "Answer",
+    "BuildStep",
+    "Diagnosis",
+    "FixtureFile",
+    "Health",
+    "Probe",
+    "Progress",
+    "SeedOutcome",
+    "SeedRequest",
+    "SeedState",
+    "Service",
+    "ask_server",
+    "probe_server",
+]
+
+# Comments, keys and databases that say "this is ours" begin like this.
+MARK = "test-framework"
 
 
 class Health(StrEnum):
@@ -25,7 +46,15 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class SeedState:
-    """What is loaded in a server: the checksum of the whole plan, and of each file."""
+    """What is loaded in a server.
+
+    Args:
+        checksum: of this service's part of the plan.
+        stack_id: random identity of the stack; empty when the seed is there and the identity is not.
+        loaded_at: seconds since the epoch, by the server's or the seeder's clock.
+        files: checksum by file, in loading order.
+        counts: rows (keys, for Redis) by object.
+    """
 
     checksum: str
     stack_id: str
@@ -33,14 +62,54 @@ class SeedState:
     files: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, text: str | None, stack_id: str) -> SeedState | None:
+        """The reverse of ``json.dumps(state.as_dict())``; ``None`` for anything else, which is then not our mark."""
+        try:
+            values = json.loads(text or "")
+            return cls(
+                checksum=str(values["checksum"]),
+                stack_id=stack_id,
+                loaded_at=float(values["loaded_at"]),
+                files=dict(values["files"]),
+                counts=dict(values["counts"]),
+            )
+        except (ValueError, TypeError, KeyError):
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a healthy server says about itself."""
+
+    version: str
+    memory_bytes: int | None = None
+    connections: int | None = None
+    seed: SeedState | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """A driver's error in our words. ``cause`` holds no secret."""
+
+    health: Health
+    cause: str
+    fix: str | None = None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
     """One answer of one server.
 
     Args:
+        service: its name: ``postgres``, ``redis`` or ``clickhouse``.
         latency_ms: from asking to the answer, connection included; ``None`` without an answer.
-        memory_bytes: what the server itself says it uses; ``None`` where it cannot know.
+        memory_bytes: what the server itself says it uses; ``None`` where it cannot know. Postgres knows its shared
+            memory alone.
         connections: clients connected, the probe itself included.
         seed: what is loaded; ``None`` when nothing is, or the server did not answer.
         problem: why it is not healthy, without secrets.
@@ -59,15 +128,37 @@ class Probe:
 
 @dataclass(frozen=True)
 class FixtureFile:
-    """A seed file, read once: what is hashed is what is loaded."""
+    """A seed file, read once: what is hashed is what is loaded.
+
+    Args:
+        path: where it was read, for messages.
+        name: how it is called in records: ``shipped/postgres/01_schema.sql``, ``fixtures/redis/sessions.yaml``.
+        checksum: SHA-256 of its content.
+    """
 
     path: Path
     content: bytes
     checksum: str
+    name: str
 
 
-# Called with the object being loaded and the rows loaded so far.
-Progress = Callable[[str, int], None]
+@dataclass(frozen=True)
+class BuildStep:
+    """Something that runs on the Postgres database being built: a migration command, a callable.
+
+    Args:
+        name: how it is called in records and progress.
+        checksum: of everything that shapes what it does.
+        run: called with the DSN of that database and the seconds left; raises ``SeedError``.
+    """
+
+    name: str
+    checksum: str
+    run: Callable[[str, float], Awaitable[None]]
+
+
+# Called with the object being loaded, the rows loaded into it, and the seconds that took.
+Progress = Callable[[str, int, float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,37 +166,155 @@ class SeedRequest:
     """One service's part of the seeding plan.
 
     Args:
-        files: in loading order.
-        checksum: of the whole part: files, migration, callable.
+        steps: in loading order; only Postgres knows build steps.
+        checksum: of the whole part.
         stack_id: random identity of the stack, to be written into the server.
-        build_steps: run on the database being built, after the files, with its DSN (Postgres only).
+        force: load even if the server already holds this.
     """
 
-    files: Sequence[FixtureFile]
+    steps: Sequence[FixtureFile | BuildStep]
     checksum: str
     stack_id: str
     progress: Progress
-    build_steps: Sequence[Callable[[str], Any]] = ()
+    force: bool = False
+
+    @property
+    def files(self) -> list[FixtureFile]:
+        return [step for step in self.steps if isinstance(step, FixtureFile)]
+
+    def state(self, *, loaded_at: float, counts: Mapping[str, int]) -> SeedState:
+        """The record of this request, once it is loaded."""
+        return SeedState(
+            checksum=self.checksum,
+            stack_id=self.stack_id,
+            loaded_at=loaded_at,
+            files={step.name: step.checksum for step in self.steps},
+            counts=dict(counts),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedOutcome:
+    """What seeding one service came to. ``loaded`` is ``False`` when everything was there already."""
+
+    state: SeedState
+    loaded: bool
 
 
 class Service(Protocol):
     """What health and seeding ask of a service. Implementations hold no state: everything is in the arguments."""
 
-    name: str
-    suffixes: frozenset[str]
+    @property
+    def name(self) -> str:
+        """``postgres``: its folder in fixtures, its field in ``Endpoints``."""
+        ...
+
+    @property
+    def compose_name(self) -> str:
+        """``test-postgres``: what users know it as."""
+        ...
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """Endings of the fixture files it can load, with the dot, in lower case."""
+        ...
 
     async def probe(self, endpoints: Endpoints, timeout: float) -> Probe:
         """Ask the server by its own protocol, within ``timeout`` seconds. A server that is down never raises."""
         ...
 
-    def check(self, files: Sequence[FixtureFile]) -> None:
-        """Parse everything before anything is loaded; raises :class:`~test_framework.errors.SeedError`."""
+    def check(self, files: Sequence[FixtureFile]) -> list[SeedError]:
+        """Parse everything that can be parsed without the server; every error found, in file order."""
         ...
 
     async def seed_state(self, endpoints: Endpoints, timeout: float) -> SeedState | None:
-        """What is loaded now, or ``None``."""
+        """What is loaded now, or ``None``. Raises ``ServiceUnavailable``."""
         ...
 
-    async def seed(self, endpoints: Endpoints, request: SeedRequest, timeout: float) -> dict[str, int]:
-        """Load ``request`` atomically and return rows by object; on any error the previous seed is still there."""
+    async def seed(self, endpoints: Endpoints, request: SeedRequest, timeout: float) -> SeedOutcome:
+        """Load ``request`` atomically, or only note the stack id when it is already there.
+
+        On any error the previous seed is still there. At most one caller at a time per server: see
+        :func:`test_framework.seeding.seed_all`.
+        """
         ...
+
+
+Diagnose = Callable[[BaseException], Diagnosis]
+
+
+async def ask_server(
+    service: str, address: str, timeout: float, ask: Callable[[], Awaitable[Any]], diagnose: Diagnose
+) -> Any:
+    """``await ask()`` within ``timeout`` seconds, a driver's error translated once, its cause chained.
+
+    Raises:
+        ServiceUnavailable: or ``AuthenticationRefused``.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            return await ask()
+    except TimeoutError as error:
+        raise _unavailable(service, address, _timed_out(timeout)) from error
+    except (SeedError, ServiceUnavailable, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        raise _unavailable(service, address, diagnose(error)) from error
+
+
+async def probe_server(
+    service: str, address: str, timeout: float, ask: Callable[[], Awaitable[Answer]], diagnose: Diagnose
+) -> Probe:
+    """One :class:`Probe` from ``ask``; never raises for a server that is down, slow or strange."""
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(timeout):
+            answer = await ask()
+    except TimeoutError:
+        found = _timed_out(timeout)
+    except Exception as error:
+        found = diagnose(error)
+    else:
+        return Probe(
+            service=service,
+            health=Health.HEALTHY,
+            address=address,
+            latency_ms=(time.perf_counter() - started) * 1000,
+            version=answer.version,
+            memory_bytes=answer.memory_bytes,
+            connections=answer.connections,
+            seed=answer.seed,
+        )
+    return Probe(service=service, health=found.health, address=address, problem=found.cause)
+
+
+def _timed_out(timeout: float) -> Diagnosis:
+    return Diagnosis(
+        health=Health.UNRESPONSIVE,
+        cause=f"no answer within {timeout:g} s",
+        fix="look at its log (make test-logs), or raise TEST_CONNECTION_TIMEOUT",
+    )
+
+
+def diagnose_socket(error: BaseException) -> Diagnosis | None:
+    """What every protocol shares: nobody there, a name that does not resolve, a connection that broke."""
+    if isinstance(error, TimeoutError):
+        return Diagnosis(health=Health.UNRESPONSIVE, cause="no answer in time")
+    if isinstance(error, OSError | EOFError):
+        return Diagnosis(
+            health=Health.UNREACHABLE,
+            cause=error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "connection lost",
+            fix="start the stack: make test-up",
+        )
+    return None
+
+
+def _unavailable(service: str, address: str, found: Diagnosis) -> ServiceUnavailable:
+    kind = AuthenticationRefused if found.health is Health.REFUSED else ServiceUnavailable
+    return kind(
+        f"{service} at {address} is {found.health.value}",
+        service=f"test-{service}",
+        where=address,
+        cause=found.cause,
+        fix=found.fix,
+    )
