@@ -1,4 +1,4 @@
-"""Real servers for the project's own tests: one process each, on an ephemeral port, its data on tmpfs where there is one.
+"""Real servers for the project's own tests: a process each, on an ephemeral port, with data on tmpfs if there is one.
 
 They know nothing of the stack or its backends, so that what is below those can be tested by itself.
 """
@@ -135,8 +135,20 @@ def run_postgres(directory: Path) -> Iterator[PostgresEndpoint]:
         shutil.chown(directory, "postgres", "postgres")
     data = directory / "data"
     subprocess.run(
-        [_find("initdb"), "-D", data, "-U", "postgres", "-N", "--no-locale", "-E", "UTF8", "--wal-segsize=1"]
-        + ["--auth=trust"],
+        [
+            _find("initdb"),
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-N",
+            "--no-locale",
+            "-E",
+            "UTF8",
+            "--wal-segsize=1",
+            "-A",
+            "trust",
+        ],
         stdout=subprocess.DEVNULL,
         check=True,
         cwd=directory,
@@ -190,15 +202,13 @@ def run_redis(directory: Path) -> Iterator[RedisEndpoint]:
 @contextlib.contextmanager
 def run_clickhouse(directory: Path) -> Iterator[ClickHouseEndpoint]:
     """The embedded ClickHouse engine behind its HTTP endpoint."""
+    program = [sys.executable, "-m", "test_framework.embedded_clickhouse"]
 
     def endpoint(port: int) -> ClickHouseEndpoint:
         return ClickHouseEndpoint(host="127.0.0.1", port=port)
 
     with _process(
-        lambda port: (
-            [sys.executable, "-m", "test_framework.embedded_clickhouse"]
-            + ["--path", str(directory / "data"), "--port", str(port)]
-        ),
+        lambda port: [*program, "--path", str(directory / "data"), "--port", str(port)],
         service_named("clickhouse"),
         lambda port: Endpoints(clickhouse=endpoint(port)),
         directory / "log",

@@ -29,7 +29,7 @@ class RedisService:
         return check(files)
 
     async def seed_state(self, endpoints: Endpoints, timeout: float) -> SeedState | None:
-        from test_framework.services.redis.seeding import seed_state
+        from test_framework.services.redis.client import seed_state
 
         return await seed_state(endpoints.redis, timeout)
 

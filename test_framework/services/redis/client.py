@@ -186,6 +186,16 @@ async def probe(endpoint: RedisEndpoint, timeout: float) -> Probe:
     return await probe_server("redis", endpoint.address, timeout, question, diagnose)
 
 
+async def seed_state(endpoint: RedisEndpoint, timeout: float) -> SeedState | None:
+    """What this database holds, or ``None``."""
+
+    async def question() -> SeedState | None:
+        async with connect(endpoint) as client:
+            return parse_marker(await client.call(*read_marker_command()))
+
+    return await ask(endpoint, timeout, question)
+
+
 def read_marker_command() -> tuple[str, ...]:
     """Ask for the record without its list of keys, which may be long."""
     return ("HMGET", MARKER_KEY, "state", "stack_id")
