@@ -16,7 +16,6 @@ from typing import Any
 
 from test_framework.endpoints import Endpoints, Secret
 from test_framework.services.base import Health, Probe, Service
-from test_framework.services.postgres.leases import count_active_leases
 from test_framework.services.registry import SERVICES
 
 __all__ = ["SCHEMA", "HealthReport", "Overall", "Problem", "Reading", "count_leases", "probe_all", "probe_service"]
@@ -238,6 +237,8 @@ async def count_leases(report: HealthReport, endpoints: Endpoints, *, timeout: f
     postgres = next((reading for reading in report.readings if reading.probe.service == "postgres"), None)
     if postgres is None or not postgres.stack_id:
         return None  # without the stack's identity there is no control database either
+    from test_framework.services.postgres.leases import count_active_leases  # loads the driver
+
     return await count_active_leases(endpoints.postgres, timeout=timeout)
 
 
