@@ -1,0 +1,180 @@
+"""The Docker backend: ``docker compose`` on the same definition."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from test_framework.errors import ServiceUnavailable, StackError
+from test_framework.seeding import seed_all
+from test_framework.settings import Variables
+from test_framework.stack.addresses import TARGETS, Address, check_ports, endpoints_at, reachable
+from test_framework.stack.backend import Report, StartRequest
+from test_framework.stack.definition import SERVICES
+from test_framework.stack.engine import Compose
+from test_framework.stack.monitor_client import wait_for_monitor
+from test_framework.state import StackState
+from test_framework.waiting import Deadline
+
+__all__ = ["ComposeBackend"]
+
+LOG_LINES = 50
+# What "docker compose up --progress plain" prints about a container.
+_CONTAINER_LINE = re.compile(r"Container (\S+)\s+(\w+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComposeBackend:
+    """Containers of a Docker engine. See :class:`~test_framework.stack.backend.Backend`."""
+
+    stack_name: str
+    variables: Variables
+    report: Report
+    name: str = "compose"
+
+    async def start(self, request: StartRequest) -> StackState:
+        self._clear_leftovers()
+        check_ports(request.definition)
+        deadline = Deadline.after(request.settings.startup_timeout)
+        try:
+            await self._up(request.definition.files, deadline)
+            state = self._state(request)
+            if request.plan.needs_project:
+                # A migration or a callable lives in the user's project, which the seeder's container does not have.
+                self.report("test-seeder", "seeding from this project")
+                await seed_all(state.endpoints, request.plan, stack_id="", timeout=deadline.remaining)
+            answer = await wait_for_monitor(
+                state.endpoints.monitor, deadline, lambda: self._container_log("test-monitor", LOG_LINES)
+            )
+        except BaseException:
+            self._down()
+            raise
+        return _with_identity(state, answer)
+
+    async def stop(self, state: StackState | None) -> bool:
+        found = bool(self._compose().containers())
+        if found:
+            self.report("", "stopping the containers")
+            self._down()
+        return found
+
+    def logs(self, state: StackState, service: str, lines: int) -> str:
+        return self._container_log(service, lines)
+
+    def _compose(self, files: tuple[Path, ...] = ()) -> Compose:
+        return Compose(
+            project=self.stack_name, files=files, environment={**self.variables, "TEST_STACK_NAME": self.stack_name}
+        )
+
+    def _clear_leftovers(self) -> None:
+        """Nothing of ours is up, says the state: containers of this project are what an interrupted command left."""
+        if self._compose().containers():
+            self.report("", "removing containers that an earlier command left behind")
+            self._down()
+
+    async def _up(self, files: tuple[Path, ...], deadline: Deadline) -> None:
+        self.report("", "starting the containers (images are built the first time, which takes minutes)")
+        wait = str(max(1, int(deadline.remaining)))
+        status, output = await self._compose(files).follow(
+            self._report_line, "up", "-d", "--wait", "--wait-timeout", wait
+        )
+        if status != 0:
+            raise self._failure(output, files)
+
+    def _report_line(self, line: str) -> None:
+        if match := _CONTAINER_LINE.fullmatch(line.strip()):
+            container, state = match.groups()
+            self.report(container.replace(f"{self.stack_name}-", "test-", 1), state.lower())
+
+    def _failure(self, output: str, files: tuple[Path, ...]) -> StackError:
+        """Compose names a container at best; users need the service, its health answer and its log."""
+        output = "\n    ".join(output.strip().splitlines()[-12:])
+        for container in self._compose().containers():
+            healthy = container.get("Health") in {"healthy", ""} and container.get("State") == "running"
+            finished = container.get("State") == "exited" and container.get("ExitCode") == 0
+            if not (healthy or finished):
+                service = str(container["Service"])
+                return ServiceUnavailable(
+                    f"{service} is {container.get('Health') or container.get('State')}",
+                    service=service,
+                    where=f"container {container.get('Name')}, exit code {container.get('ExitCode')}",
+                    cause=self._last_health_answer(str(container.get("Name"))) or output,
+                    fix="its log below says why; flags and limits come from the override file",
+                    log_tail=self._container_log(service, LOG_LINES),
+                )
+        return StackError(
+            "docker compose could not start the stack",
+            where=", ".join(map(str, files)),
+            cause=output,
+            fix="without a registry set TEST_CLICKHOUSE_TARGET=embedded; without Docker use BACKEND=native",
+        )
+
+    def _last_health_answer(self, container: str) -> str | None:
+        done = subprocess.run(
+            ["docker", "inspect", "--format", "{{json .State.Health}}", container],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        try:
+            answers = json.loads(done.stdout)["Log"]
+            return f"last health answer: {answers[-1]['Output'].strip()}"
+        except (ValueError, KeyError, IndexError, TypeError):
+            return None
+
+    def _state(self, request: StartRequest) -> StackState:
+        published = {str(row["Service"]): row.get("Publishers") or [] for row in self._compose().containers()}
+        addresses = {name: _published(published.get(name, []), target.port) for name, target in TARGETS.items()}
+        lost = [name for name, address in addresses.items() if address is None]
+        if lost:
+            raise StackError(
+                f"Docker published no port for {', '.join(lost)}",
+                where="docker compose ps",
+                fix="look at the ports in the override file",
+            )
+        return StackState(
+            stack_name=self.stack_name,
+            backend=self.name,
+            stack_id="",
+            definition=request.definition.digest,
+            project_dir=str(request.settings.project_dir),
+            started_at=time.time(),
+            endpoints=endpoints_at(request.definition, {name: a for name, a in addresses.items() if a}),
+        )
+
+    def _container_log(self, service: str, lines: int) -> str:
+        if service not in SERVICES:
+            return ""
+        return (
+            self._compose().run("logs", "--no-color", "--no-log-prefix", "--tail", str(lines), service).stdout.rstrip()
+        )
+
+    def _down(self) -> None:
+        done = self._compose().run("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        if done.returncode != 0:
+            raise StackError(
+                "docker compose could not remove the stack",
+                where=self.stack_name,
+                cause=done.stderr.strip()[-500:],
+                fix="run 'make test-down' again once the engine answers",
+            )
+
+
+def _published(publishers: list[dict[str, Any]], target: int) -> Address | None:
+    """The last published port of ``target``: an override that appends a port means that one."""
+    found = [row for row in publishers if row.get("TargetPort") == target and row.get("PublishedPort")]
+    return Address(reachable(str(found[-1].get("URL", ""))), int(found[-1]["PublishedPort"])) if found else None
+
+
+def _with_identity(state: StackState, answer: dict[str, Any]) -> StackState:
+    """The stack id that the seeder wrote, and the versions, as the monitor tells them."""
+
+    services = answer.get("services", {})
+    versions = {name: str(row.get("version")) for name, row in services.items()}
+    return dataclasses.replace(state, stack_id=str(answer.get("stack_id") or ""), versions=versions)

@@ -1,0 +1,186 @@
+"""The native servers' supervisor: supervisord in the run directory, driven over its socket.
+
+It starts each server at our word (its own ``autostart`` would cost a second), brings a crashed one back, and ends
+with all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import xmlrpc.client
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import psutil
+
+from test_framework.errors import StackError
+
+__all__ = ["ServerProgram", "Supervisor"]
+
+# A Unix socket's path may have about 100 bytes on every system.
+_LONGEST_SOCKET_PATH = 90
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerProgram:
+    """One process to be kept alive. ``user`` is an OS user to become (needs root); ``None`` stays as we are."""
+
+    name: str
+    argv: Sequence[str]
+    directory: Path | None = None
+    user: str | None = None
+    stop_signal: str = "TERM"
+
+
+class _Rpc(Protocol):
+    def getAllProcessInfo(self) -> list[dict[str, Any]]: ...  # noqa: N802 - supervisor's own names
+    def startProcess(self, name: str, wait: bool) -> bool: ...  # noqa: N802, FBT001 - supervisor's own signature
+    def shutdown(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Supervisor:
+    """A handle on the supervisord of one run directory; it need not be running."""
+
+    run_dir: Path
+
+    @property
+    def log_dir(self) -> Path:
+        return self.run_dir / "logs"
+
+    @property
+    def _config(self) -> Path:
+        return self.run_dir / "supervisord.conf"
+
+    @property
+    def _socket(self) -> Path:
+        short = self.run_dir / "supervisor.sock"
+        if len(os.fsencode(short)) <= _LONGEST_SOCKET_PATH:
+            return short
+        return Path(tempfile.gettempdir()) / f"{self.run_dir.name[-40:]}.sock"
+
+    def log(self, name: str) -> Path:
+        """Where the output of program ``name`` goes."""
+        return self.log_dir / f"{name}.log"
+
+    def launch(self, programs: Sequence[ServerProgram], environment: Mapping[str, str]) -> None:
+        """Start supervisord itself, with no program started yet.
+
+        ``environment`` is inherited by every program: supervisor's own ``environment=`` cannot hold both kinds of
+        quotes, and a configuration file is no place for passwords.
+
+        Raises:
+            StackError: it did not start; its output is in the message.
+        """
+        self.log_dir.mkdir(mode=0o755, exist_ok=True)
+        descriptor = os.open(self._config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(self._configuration(programs))
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "supervisor.supervisord", "-c", str(self._config)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **environment},
+            cwd="/",
+        )
+        if done.returncode != 0:
+            raise StackError(
+                "the supervisor of the native servers did not start",
+                where=str(self._config),
+                cause=(done.stderr or done.stdout).strip(),
+                fix="run 'make test-down', then 'make test-up' again",
+            )
+
+    def start(self, name: str) -> None:
+        """Start one program and return at once."""
+        self._rpc().startProcess(name, False)  # noqa: FBT003 - supervisor's own signature
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """By program: ``statename``, ``pid``, ``exitstatus``, ``spawnerr``. Empty when the supervisor is gone."""
+        try:
+            return {info["name"]: info for info in self._rpc().getAllProcessInfo()}
+        except (OSError, xmlrpc.client.Error):
+            return {}
+
+    def pid(self) -> int | None:
+        """The supervisor's own process id while it runs."""
+        try:
+            pid = int((self.run_dir / "supervisord.pid").read_text())
+            return pid if any(str(self._config) == part for part in psutil.Process(pid).cmdline()) else None
+        except (OSError, ValueError, psutil.Error):
+            return None
+
+    def shutdown(self) -> None:
+        """Ask it to stop everything, and itself. Returns at once; harmless when it is gone."""
+        try:
+            self._rpc().shutdown()
+        except (OSError, xmlrpc.client.Error):
+            return
+
+    def remove_socket(self) -> None:
+        """The socket may lie outside the run directory, where paths are long."""
+        self._socket.unlink(missing_ok=True)
+
+    def _rpc(self) -> _Rpc:
+        from supervisor.xmlrpc import SupervisorTransport
+
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        return cast("_Rpc", xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor)
+
+    def _configuration(self, programs: Sequence[ServerProgram]) -> str:
+        sections = [
+            _section("unix_http_server", {"file": str(self._socket), "chmod": "0700"}),
+            _section(
+                "supervisord",
+                {
+                    "logfile": str(self.log("supervisord")),
+                    "pidfile": str(self.run_dir / "supervisord.pid"),
+                    "childlogdir": str(self.log_dir),
+                    "loglevel": "info",
+                    "umask": "077",
+                    **({"user": "root"} if os.getuid() == 0 else {}),
+                },
+            ),
+            _section(
+                "rpcinterface:supervisor",
+                {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+            ),
+            *(self._program(program) for program in programs),
+        ]
+        return "\n".join(sections)
+
+    def _program(self, program: ServerProgram) -> str:
+        options = {
+            "command": shlex.join(program.argv),
+            "autostart": "false",
+            "autorestart": "true",
+            # Zero: "started" is what the server's own protocol says, not that it has lived for a while.
+            "startsecs": "0",
+            "stopsignal": program.stop_signal,
+            "stopwaitsecs": "5",
+            "stopasgroup": "false",
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": str(self.log(program.name)),
+            "stdout_logfile_maxbytes": "4MB",
+            "stdout_logfile_backups": "0",
+        }
+        if program.directory:
+            options["directory"] = str(program.directory)
+        if program.user:
+            options["user"] = program.user
+        return _section(f"program:{program.name}", options)
+
+
+def _section(name: str, options: Mapping[str, str]) -> str:
+    # supervisor expands %(name)s in every value; a % of ours is therefore written twice.
+    lines = [f"{key} = {value.replace('%', '%%')}" for key, value in options.items()]
+    return "\n".join([f"[{name}]", *lines, ""])
