@@ -1,0 +1,92 @@
+"""The engine's own configuration: generated XML around the files a server would read.
+
+The engine merges ``config.d/*.xml`` and ``users.d/*.xml`` beside its configuration file itself, with ClickHouse's rules
+(``replace``, ``remove``). So the user's files are put there unchanged, between our defaults and what must hold.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from test_framework.embedded_clickhouse.options import Options
+
+__all__ = ["write_configuration"]
+
+#: Sources that reach files of the host by themselves. FILE stays: its paths are checked statement by statement.
+_REVOKED_SOURCES = "SQLITE, HIVE, HDFS, JDBC, ODBC"
+#: Engines that run programs or open host files by path.
+_REVOKED_ENGINES = ("Executable", "ExecutablePool", "SQLite", "IcebergLocal", "DeltaLakeLocal", "PaimonLocal", "Hive")
+
+
+def write_configuration(options: Options, directory: Path, *, user_files: Path, display_name: str) -> Path:
+    """Write the configuration below ``directory``, which is emptied first, and return the main file."""
+    shutil.rmtree(directory, ignore_errors=True)
+    for part in ("config.d", "users.d"):
+        (directory / part).mkdir(parents=True)
+    main = directory / "config.xml"
+    main.write_text(_main(options, directory, user_files, display_name), encoding="utf-8")
+    (directory / "users.xml").write_text(_USERS, encoding="utf-8")
+    for part, files in (("config.d", options.config_files), ("users.d", options.users_files)):
+        for number, path in enumerate(files):
+            shutil.copyfile(path, directory / part / f"{number:03d}-{path.name}")
+    (directory / "config.d" / "zzz-endpoint.xml").write_text(
+        _must_hold(options, directory, user_files), encoding="utf-8"
+    )
+    (directory / "users.d" / "zzz-endpoint.xml").write_text(_users_must_hold(options), encoding="utf-8")
+    return main
+
+
+def _main(options: Options, directory: Path, user_files: Path, display_name: str) -> str:
+    return f"""<clickhouse>
+  <logger><level>none</level></logger>
+  <display_name>{escape(display_name)}</display_name>
+  <user_files_path>{escape(str(user_files))}/</user_files_path>
+  <database_atomic_delay_before_drop_table_sec>0</database_atomic_delay_before_drop_table_sec>
+  <users_config>{escape(str(directory / "users.xml"))}</users_config>
+</clickhouse>
+"""
+
+
+def _must_hold(options: Options, directory: Path, user_files: Path) -> str:
+    memory = options.max_server_memory_usage
+    line = f'  <max_server_memory_usage replace="1">{memory}</max_server_memory_usage>\n' if memory else ""
+    return f"""<clickhouse>
+  <logger replace="1"><level>none</level></logger>
+  <user_files_path replace="1">{escape(str(user_files))}/</user_files_path>
+  <users_config replace="1">{escape(str(directory / "users.xml"))}</users_config>
+  <user_directories remove="1"/>
+  <access_control_improvements><table_engines_require_grant>true</table_engines_require_grant></access_control_improvements>
+{line}</clickhouse>
+"""
+
+
+_USERS = """<clickhouse>
+  <profiles><default/></profiles>
+  <quotas><default/></quotas>
+  <users><default/></users>
+</clickhouse>
+"""
+
+
+def _users_must_hold(options: Options) -> str:
+    """The engine runs everything as its user ``default``; who may log in is decided in front of it."""
+    memory = options.max_memory_usage
+    line = f'<max_memory_usage replace="1">{memory}</max_memory_usage>' if memory else ""
+    revoked = "".join(f"<query>REVOKE TABLE ENGINE ON {name}</query>" for name in _REVOKED_ENGINES)
+    return f"""<clickhouse>
+  <profiles><default>{line}</default></profiles>
+  <users><default replace="1">
+    <password></password>
+    <networks><ip>::/0</ip></networks>
+    <profile>default</profile>
+    <quota>default</quota>
+    <grants>
+      <query>GRANT ALL ON *.* WITH GRANT OPTION</query>
+      <query>REVOKE {_REVOKED_SOURCES} ON *.*</query>
+      {revoked}
+    </grants>
+  </default></users>
+</clickhouse>
+"""

@@ -1,0 +1,124 @@
+"""The engine itself: loading it, opening its one data directory, connections.
+
+One process holds one engine on one directory. Any number of connections run side by side; each has its own settings,
+current database and temporary tables, and costs a tenth of a millisecond. So every request without a session gets a
+fresh one, and nothing a request does to its settings can reach another request.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from test_framework.errors import BackendUnavailable, ServiceUnavailable
+
+__all__ = ["Connection", "Engine", "QueryResult", "safe_option"]
+
+#: A setting without effect here. Its value marks the queries of one connection, so that they can be found and killed.
+MARKER = "stream_like_engine_insert_queue"
+
+_SAFE = re.compile(r"[A-Za-z0-9_.:-]+\Z")
+
+
+class QueryResult(Protocol):
+    """What the engine returns for a query."""
+
+    def bytes(self) -> bytes: ...
+    def size(self) -> int: ...
+    def rows_read(self) -> int: ...
+    def rows_written(self) -> int: ...
+    def bytes_written(self) -> int: ...
+    def storage_rows_read(self) -> int: ...
+    def storage_bytes_read(self) -> int: ...
+
+
+class Connection(Protocol):
+    """The engine's own connection object, as far as it is used here."""
+
+    def query(self, query_str: bytes | str, format: str = ..., *, params: dict[str, str] = ...) -> QueryResult: ...
+    def send_query(self, query_str: bytes | str, format: str = ..., *, params: dict[str, str] = ...) -> object: ...
+    def streaming_fetch_result(self, streaming_result: object) -> QueryResult | None: ...
+    def streaming_cancel_query(self, streaming_result: object) -> None: ...
+    def send_insert(self, query_str: bytes | str, format: str = ...) -> object: ...
+    def insert_append(self, insert_result: object, data: bytes) -> None: ...
+    def insert_done(self, insert_result: object) -> QueryResult: ...
+    def insert_cancel(self, insert_result: object) -> None: ...
+    def set_progress_callback(self, callback: object = ...) -> None: ...
+    def close(self) -> None: ...
+
+
+def safe_option(value: str) -> bool:
+    """Whether a value can be given in the connection string, which knows no quoting."""
+    return _SAFE.match(value) is not None
+
+
+def _load() -> Any:
+    try:
+        package = importlib.import_module("chdb")
+    except ImportError as error:
+        raise BackendUnavailable(
+            "the embedded ClickHouse engine is not installed",
+            where="import chdb",
+            cause=str(error),
+            fix='pip install "real-service-test-framework[embedded]"',
+        ) from error
+    return package
+
+
+class Engine:
+    """The engine on one data directory.
+
+    Args:
+        path: data directory, created if missing.
+        config_file: generated server configuration in XML.
+        defaults: settings every connection starts with.
+
+    Raises:
+        BackendUnavailable: chdb-core is not installed.
+        ServiceUnavailable: the directory cannot be opened, for example because another process holds it.
+    """
+
+    def __init__(self, path: Path, *, config_file: Path, defaults: Mapping[str, str]) -> None:
+        here = Path.cwd()
+        package = _load()
+        os.chdir(here)
+        self.package_version = str(package.__version__)
+        self._native = package._chdb  # noqa: SLF001 - the raw module; the wrappers above it add nothing we need
+        options = {"implicit_select": "0", **defaults}
+        self._base = f"{path}?" + "&".join(f"{key}={value}" for key, value in options.items())
+        try:
+            self.root: Connection = self._native.connect(f"{self._base}&config-file={config_file}")
+        except RuntimeError as error:
+            raise ServiceUnavailable(
+                "the embedded ClickHouse does not start",
+                service="embedded-clickhouse",
+                where=str(path),
+                cause=str(error),
+                fix="one process per data directory: stop the other one or choose another --path",
+            ) from error
+        self.version = self.text("SELECT version()")
+        self.timezone = self.text("SELECT serverTimezone()")
+        self.marker = MARKER
+        # The short read of a list that never changes; asking for it per request would cost milliseconds.
+        self.setting_names = frozenset(self.text("SELECT name FROM system.settings").split("\n"))
+
+    def text(self, sql: str) -> str:
+        """Run a statement of ours on the root connection; its TSV output without the last line end."""
+        return self.root.query(sql, "TabSeparated").bytes().decode().rstrip("\n")
+
+    def connect(self, options: Mapping[str, str]) -> Connection:
+        """A connection with these settings on top of the defaults. Values must be ``safe_option``.
+
+        Raises:
+            RuntimeError: the engine's own error text, for example code 81 for an unknown database.
+        """
+        suffix = "".join(f"&{key}={value}" for key, value in options.items())
+        return cast("Connection", self._native.connect(self._base + suffix))
+
+    def close(self) -> None:
+        """Close the last connection; the engine then writes everything out."""
+        self.root.close()

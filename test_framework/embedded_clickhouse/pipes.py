@@ -1,0 +1,68 @@
+"""Results of any format as a stream: the engine writes its whole document into a named pipe, and we read the other end.
+
+The engine's own streaming interface gives each block as a complete document, with header and footer repeated; only
+``INTO OUTFILE`` writes one document block by block. Memory stays constant: a full pipe stops the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import itertools
+import os
+from pathlib import Path
+
+__all__ = ["ResultPipe"]
+
+_SIZE = 1 << 20
+_NUMBERS = itertools.count(1)
+
+
+class ResultPipe:
+    """A named pipe of a megabyte; a result that fits is written without anybody reading.
+
+    Args:
+        directory: private directory to create it in.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = str(directory / f"result-{next(_NUMBERS)}")
+        os.mkfifo(self.path, 0o600)
+        # Both ends: opening never blocks, and the end of the query, not of the pipe, is the end of the result.
+        self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _SIZE)
+
+    def read(self) -> bytes:
+        """What is there now, at most a megabyte; empty when nothing is."""
+        try:
+            return os.read(self._fd, _SIZE)
+        except BlockingIOError:
+            return b""
+
+    async def wait(self, finished: asyncio.Future[object]) -> None:
+        """Return when something can be read, or the query has finished."""
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+
+        def wake(_: object = None) -> None:
+            if not ready.done():
+                ready.set_result(None)
+
+        loop.add_reader(self._fd, wake)
+        finished.add_done_callback(wake)
+        try:
+            await ready
+        finally:
+            finished.remove_done_callback(wake)
+            loop.remove_reader(self._fd)
+
+    def close(self) -> None:
+        """Remove the pipe. A query that still writes into it gets an error and ends."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            with contextlib.suppress(OSError):
+                Path(self.path).unlink()
