@@ -23,7 +23,7 @@ import platformdirs
 
 from test_framework.endpoints import PostgresEndpoint
 from test_framework.errors import ServiceUnavailable
-from test_framework.services.postgres.client import quote_identifier, quote_literal
+from test_framework.services.postgres.client import quote_literal
 from test_framework.stack.binaries import Program
 from test_framework.stack.ports import choose_port
 
@@ -132,14 +132,26 @@ class PreparedCluster:
 
     def _bootstrap(self, data: Path, user: str | None) -> None:
         """Create role and database in single-user mode: no port yet, and no password on a command line."""
-        name, database = quote_identifier(self.endpoint.user), quote_identifier(self.endpoint.database)
-        password = quote_literal(self.endpoint.password.reveal())
-        statements = [
-            f"CREATE ROLE {name} LOGIN CREATEDB PASSWORD {password} IN ROLE pg_monitor, pg_signal_backend",
-            f"CREATE DATABASE {database} OWNER {name}",
-        ]
-        command = [str(self.postgres.path), "--single", "-j", "-D", str(data), "postgres"]
-        _checked(command, "create the role and the database", user=user, text=";\n\n".join([*statements, ""]))
+        values = {"role": self.endpoint.user, "password": self.endpoint.password.reveal()}
+        values["database"] = self.endpoint.database
+        statements = [f"SET bootstrap.{name} = {quote_literal(value)};\n\n" for name, value in values.items()]
+        script = "".join(statements) + (self.images / "bootstrap.sql").read_text("utf-8")
+        # Without the last option a failing statement would be logged with the password in it.
+        options = ["-D", str(data), "-c", "log_min_error_statement=panic"]
+        output = _checked(
+            [str(self.postgres.path), "--single", "-j", *options, "postgres"],
+            "create the role and the database",
+            user=user,
+            text=script,
+        )
+        # Single-user mode exits with 0 whatever happens.
+        if 'bootstrap = "complete"' not in output:
+            raise ServiceUnavailable(
+                "could not create the role and the database",
+                service="test-postgres",
+                where=f"role {self.endpoint.user}, database {self.endpoint.database}",
+                cause="; ".join(line for line in output.splitlines() if "ERROR" in line or "FATAL" in line),
+            )
 
     @contextlib.contextmanager
     def _running(self, data: Path, user: str | None, log: Path) -> Iterator[PostgresEndpoint]:
@@ -176,7 +188,12 @@ class PreparedCluster:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _checked(command: Sequence[str], purpose: str, *, user: str | None = None, text: str | None = None) -> None:
+def _checked(command: Sequence[str], purpose: str, *, user: str | None = None, text: str | None = None) -> str:
+    """Run a program to its end, as ``user``; returns all that it said.
+
+    Raises:
+        ServiceUnavailable: it failed.
+    """
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, user=user, cwd="/")
     if done.returncode != 0:
         raise ServiceUnavailable(
@@ -185,3 +202,4 @@ def _checked(command: Sequence[str], purpose: str, *, user: str | None = None, t
             where=" ".join(command[:3]),
             cause=(done.stderr or done.stdout).strip()[-1500:] or f"exit status {done.returncode}",
         )
+    return done.stdout + done.stderr
