@@ -74,8 +74,15 @@ def _seconds(least: float) -> Callable[[str], float]:
 
 
 async def _serve(options: argparse.Namespace, settings: Settings) -> None:
-    watch = Watch(settings.endpoints, interval=options.interval, timeout=options.timeout)
-    site = Site(watch, allowed_hosts=_allowed_hosts(options.host, settings))
+    variables = read_variables(settings.project_dir)
+    watch = Watch(
+        settings.endpoints,
+        interval=options.interval,
+        timeout=options.timeout,
+        stack_id=variables.text("TEST_STACK_ID", None),
+    )
+    extra = variables.text("TEST_MONITOR_ALLOWED_HOSTS", "")
+    site = Site(watch, allowed_hosts=_allowed_hosts(options.host, settings.stack_name, extra))
     server = Server(site)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
@@ -115,10 +122,10 @@ async def _listen(server: Server, host: str, port: int) -> int:
         ) from error
 
 
-def _allowed_hosts(host: str, settings: Settings) -> set[str]:
-    extra = read_variables(settings.project_dir).text("TEST_MONITOR_ALLOWED_HOSTS", "")
+def _allowed_hosts(host: str, stack_name: str, extra: str) -> set[str]:
+    """Besides loopback: the address we listen on, the names the containers know us by, and the user's own."""
     names = {name.strip() for name in extra.split(",") if name.strip()}
-    return {host, "test-monitor", f"{settings.stack_name}-monitor"} | names
+    return {host, "test-monitor", f"{stack_name}-monitor"} | names
 
 
 def _write_port(file: Path, port: int) -> None:

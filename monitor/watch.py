@@ -27,6 +27,7 @@ class Watch:
     Args:
         interval: seconds between two probes of one server.
         timeout: seconds a server has to answer.
+        stack_id: the identity every server must bear; ``None``: they only have to agree with each other.
         services: whom to ask.
     """
 
@@ -34,7 +35,13 @@ class Watch:
     _EAGER = ((10.0, 0.05), (60.0, 0.25))
 
     def __init__(
-        self, endpoints: Endpoints, *, interval: float, timeout: float, services: Sequence[Service] = SERVICES
+        self,
+        endpoints: Endpoints,
+        *,
+        interval: float,
+        timeout: float,
+        stack_id: str | None = None,
+        services: Sequence[Service] = SERVICES,
     ) -> None:
         self.probes: Counter[str] = Counter()
         self.failures: Counter[tuple[str, Health]] = Counter()
@@ -45,7 +52,8 @@ class Watch:
         self._readings: dict[str, Reading] = {}
         self._leases: int | None = None
         self._started = time.monotonic()
-        self._stack_id: str | None = None  # the one of the last healthy moment
+        self._expected = stack_id
+        self._seen: str | None = None  # the stack id of the last healthy moment
         self._said = Overall.STARTING
 
     @property
@@ -57,7 +65,8 @@ class Watch:
         return HealthReport(
             readings=tuple(self._readings[name] for name in self.names if name in self._readings),
             expected=self.names,
-            previous_stack_id=self._stack_id,
+            stack_id=self._expected,
+            previous_stack_id=self._seen,
             active_leases=self._leases,
         )
 
@@ -80,7 +89,7 @@ class Watch:
             await asyncio.sleep(self._interval)
 
     def _pause(self) -> float:
-        if self._stack_id is None:
+        if self._seen is None:
             since = time.monotonic() - self._started
             for until, pause in self._EAGER:
                 if since < until:
@@ -95,7 +104,7 @@ class Watch:
             self.failures[probe.service, probe.health] += 1
         report = self.report()
         if report.healthy:
-            self._stack_id = report.agreed_stack_id
+            self._seen = report.agreed_stack_id
         self._say(report)
 
     def _say(self, report: HealthReport) -> None:

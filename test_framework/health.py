@@ -174,7 +174,7 @@ _SAYS = {
 }
 _FIXES = {
     Health.UNREACHABLE: "make test-up",
-    Health.UNRESPONSIVE: "make test-logs, then make test-down test-up if it stays that way",
+    Health.UNRESPONSIVE: "make test-logs",
     Health.REFUSED: "check the TEST_*_USER and TEST_*_PASSWORD variables, or make test-down test-up",
     Health.FAILED: "make test-logs",
 }
