@@ -1,0 +1,125 @@
+"""Changes to the text of a statement, made at tokens, so that strings and comments stay what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from test_framework.embedded_clickhouse.cursor import Cursor
+from test_framework.embedded_clickhouse.lexer import STRING, Token, identifier_text, string_value
+from test_framework.embedded_clickhouse.statement import Statement
+
+__all__ = ["input_to_file", "quoted", "rewrite_query_ids", "with_outfile"]
+
+
+class _Edit(NamedTuple):
+    start: int
+    end: int
+    text: bytes
+
+
+def quoted(value: bytes) -> bytes:
+    """``value`` as a string literal."""
+    return b"'" + value.replace(b"\\", b"\\\\").replace(b"'", b"\\'") + b"'"
+
+
+def _apply(sql: bytes, edits: list[_Edit]) -> bytes:
+    parts, pos = [], 0
+    for edit in edits:
+        parts += [sql[pos : edit.start], edit.text]
+        pos = edit.end
+    return b"".join([*parts, sql[pos:]])
+
+
+def rewrite_query_ids(sql: bytes, mapping: Callable[[str], str], *, setting: str = "log_comment") -> bytes:
+    """Turn conditions on ``query_id`` into conditions on the setting by which the endpoint marks its queries.
+
+    ``query_id = 'x'`` (also ``!=``, ``IN (…)``, ``NOT IN (…)``, and the sides exchanged) becomes
+    ``Settings['<setting>'] = '<mapping(x)>'``. LIKE and anything that is not a literal stay as they are.
+
+    Args:
+        sql: a KILL QUERY or a SELECT from ``system.processes``.
+        mapping: from the client's query id to the marker.
+        setting: name of the setting that holds the marker.
+    """
+    if b"query_id" not in sql:
+        return sql
+    column = b"Settings[" + quoted(setting.encode()) + b"]"
+    edits: list[_Edit] = []
+    cursor = Cursor(sql)
+    before: list[Token] = []
+    while cursor.token is not None:
+        if cursor.at_name() and identifier_text(sql, cursor.token) == b"query_id":
+            name = cursor.advance()
+            values = _values_after(cursor) or _value_before(sql, before)
+            if values:
+                edits.append(_Edit(name[1], name[2], column))
+                edits += [_Edit(v[1], v[2], _mapped(sql, v, mapping)) for v in values]
+            before = []
+            continue
+        before = [*before[-1:], cursor.advance()]
+    return _apply(sql, sorted(edits))
+
+
+def _mapped(sql: bytes, literal: Token, mapping: Callable[[str], str]) -> bytes:
+    value = string_value(sql, literal).decode("utf-8", "surrogateescape")
+    return quoted(mapping(value).encode("utf-8", "surrogateescape"))
+
+
+def _values_after(cursor: Cursor) -> list[Token]:
+    """The string literals that ``query_id`` is compared to; the cursor ends up behind what was looked at."""
+    if cursor.sign in (b"=", b"!", b"<"):
+        first = cursor.advance()
+        if cursor.sign in (b"=", b">") and cursor.start == first[2]:
+            cursor.advance()
+        elif cursor.text(first) != b"=":
+            return []
+        return [cursor.advance()] if cursor.at_string() else []
+    cursor.accept(b"GLOBAL")
+    cursor.accept(b"NOT")
+    return _list(cursor) if cursor.accept(b"IN") else []
+
+
+def _list(cursor: Cursor) -> list[Token]:
+    bracketed = cursor.accept_sign(b"(") or cursor.accept_sign(b"[")
+    values = []
+    while cursor.at_string():
+        values.append(cursor.advance())
+        if not bracketed or not cursor.accept_sign(b","):
+            break
+    return values if not bracketed or cursor.sign in (b")", b"]") else []
+
+
+def _value_before(sql: bytes, before: list[Token]) -> list[Token]:
+    """The literal in ``'x' = query_id``."""
+    if len(before) == 2 and before[0][0] == STRING and sql[before[1][1] : before[1][2]] == b"=":
+        return [before[0]]
+    return []
+
+
+def with_outfile(statement: Statement, path: str) -> bytes:
+    """The statement writing its result to ``path`` (an existing pipe or file), before its FORMAT.
+
+    Only for statements with output and without INTO OUTFILE of their own.
+    """
+    clause = b"INTO OUTFILE " + quoted(path.encode()) + b" APPEND"
+    source = statement.source
+    if statement.format_span is None:
+        return statement.text + b"\n" + clause
+    at = statement.format_span[0]
+    return source[statement.start : at] + clause + b" " + source[at : statement.end]
+
+
+def input_to_file(statement: Statement, path: str, format: str) -> bytes:
+    """INSERT … SELECT … FROM input(structure) reading its data from ``path`` instead; for statements that use it."""
+    insert = statement.insert
+    assert insert is not None and insert.input_calls, "the statement does not call input()"
+    source, edits = statement.source, []
+    arguments = quoted(path.encode()) + b", " + quoted(format.encode())
+    for start, end in insert.input_calls:
+        opening = source.index(b"(", start)
+        inside = source[opening + 1 : end - 1]
+        comma = b", " if Cursor(inside).token is not None else b""
+        edits.append(_Edit(start, end, b"file(" + arguments + comma + inside + b")"))
+    text = _apply(source[: statement.start + len(insert.head)], edits)
+    return text[statement.start :]
