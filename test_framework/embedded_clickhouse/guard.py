@@ -1,7 +1,7 @@
 """What a statement reaches for: the guards that the embedded engine does not have.
 
-The engine runs with the rights of whoever started it, in a process that others share. So statements that end the process,
-or read and write files outside one directory, are found here before they run, by their tokens.
+The engine runs with the rights of whoever started it, in a process that others share. So statements that end the
+process, or read and write files outside one directory, are found here before they run, by their tokens.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class FileAccess:
     path: str | None
 
 
-#: Functions, table functions and engines, lower case: which argument is the path, when it is not an ENGINE and when it is.
+#: Functions, table functions and engines, lower case: which argument is the path, of a function and of an ENGINE.
 _PATH_ARGUMENT: dict[bytes, tuple[int, int]] = {
     b"file": (0, 1),
     b"filecluster": (1, 1),
@@ -173,7 +173,7 @@ def _outside(access: FileAccess, files: Path | None) -> Refusal:
 
 
 def file_accesses(sql: bytes) -> Iterator[FileAccess]:
-    """Every place in ``sql`` that names a file or URL: ``file(…)``, ``ENGINE = File(…)``, ``FROM '/path'`` and their like."""
+    """Every place in ``sql`` that names a file or URL: ``file(…)``, ``ENGINE = File(…)``, ``FROM '/path'`` and so on."""
     return _accesses(_Tokens(sql))
 
 
@@ -223,11 +223,6 @@ def mentions_table(sql: bytes, database: str, table: str) -> bool:
     """Whether ``database.table`` stands in ``sql`` outside strings and comments."""
     if table.encode() not in sql:
         return False
-    found, wanted = _Tokens(sql), (database.encode(), table.encode())
-    return any(
-        found.upper(i) == b"."
-        and found.is_name(i - 1)
-        and found.is_name(i + 1)
-        and (found.name(i - 1), found.name(i + 1)) == wanted
-        for i in range(len(found))
-    )
+    found = _Tokens(sql)
+    dots = (i for i in range(len(found)) if found.upper(i) == b"." and found.is_name(i - 1) and found.is_name(i + 1))
+    return any((found.name(i - 1), found.name(i + 1)) == (database.encode(), table.encode()) for i in dots)

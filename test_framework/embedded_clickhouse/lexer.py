@@ -1,7 +1,7 @@
 """The tokens of ClickHouse SQL, as bytes: SQL may hold any bytes, and INSERT data follows it without a border.
 
-The rules are those of the engine's own lexer, since one that ends a string or a comment elsewhere would take data for SQL.
-Where they are unusual:
+The rules are those of the engine's own lexer, since one that ends a string or a comment elsewhere would take data for
+SQL. Where they are unusual:
 
 * line comments begin with ``--``, ``//``, ``# `` or ``#!``; block comments nest;
 * quotes are ``'``, ``"`` and backticks, with backslash escapes and doubling, and the typographic pairs without either;
@@ -159,8 +159,8 @@ class _Heredocs:
 
 
 _ESCAPES = {
-    b"b": b"\b", b"f": b"\f", b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"a": b"\a", b"v": b"\v", b"e": b"\x1b",
-    b"N": b"",
+    b"b": b"\b", b"f": b"\f", b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"a": b"\a", b"v": b"\v",
+    b"e": b"\x1b", b"N": b"",
 }  # fmt: skip
 _ESCAPED = {quote: re.compile(rb"(?s)\\x([0-9a-fA-F]{2})|\\(.)|" + quote + quote) for quote in (b"'", b'"', b"`")}
 

@@ -26,24 +26,8 @@ class Kind(Enum):
 
 
 _OUTPUT_VERBS = frozenset(
-    [
-        "SELECT",
-        "WITH",
-        "FROM",
-        "SHOW",
-        "DESCRIBE",
-        "DESC",
-        "EXISTS",
-        "EXPLAIN",
-        "CHECK",
-        "KILL",
-        "WATCH",
-        "BACKUP",
-        "RESTORE",
-        "VALUES",
-        "(",
-        "EXECUTE",
-    ]
+    {"SELECT", "WITH", "FROM", "(", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "KILL", "WATCH", "BACKUP"}
+    | {"RESTORE", "EXECUTE"}
 )
 _DEPTH = {b"(": 1, b"[": 1, b"{": 1, b")": -1, b"]": -1, b"}": -1}
 
@@ -72,7 +56,7 @@ class Statement:
 
     @property
     def text(self) -> bytes:
-        """The statement alone: safe to hand to the engine's script interface, for it holds no data and no second one."""
+        """The statement alone, without data and without a second one: safe for the engine's script interface."""
         return self.source[self.start : self.end]
 
     @property
