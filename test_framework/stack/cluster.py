@@ -32,7 +32,7 @@ __all__ = ["PreparedCluster", "cluster_arguments", "os_user_for_postgres"]
 # Clusters of earlier seeds and versions are thrown away beyond these, oldest first.
 KEPT = 4
 _COMPLETE = "complete"
-_INITDB = ("--encoding=UTF8", "--no-locale", "--wal-segsize=1", "--username=postgres", "--auth=scram-sha-256")
+_INITDB = ("--encoding=UTF8", "--no-locale", "--wal-segsize=1", "--username=postgres", "--auth=reject")
 
 
 def os_user_for_postgres() -> str | None:

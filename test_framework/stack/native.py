@@ -28,7 +28,6 @@ from test_framework.stack.run_directory import (
     create_run_directory,
     find_run_directories,
     remove_run_directory,
-    wait_gone,
 )
 from test_framework.stack.supervisor import Supervisor
 from test_framework.state import StackState
@@ -91,12 +90,7 @@ class NativeBackend:
         return bool(found)
 
     def _remove(self, run_dir: Path) -> None:
-        supervisor = Supervisor(run_dir)
-        pid = supervisor.pid()
-        if pid is not None:
-            supervisor.shutdown()
-            wait_gone(pid, _STOP_PATIENCE)
-        supervisor.remove_socket()
+        Supervisor(run_dir).shutdown(_STOP_PATIENCE)
         remove_run_directory(run_dir)
 
     def logs(self, state: StackState, service: str, lines: int) -> str:

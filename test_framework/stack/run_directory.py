@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -138,16 +137,6 @@ def _free_shared_memory(run_dir: Path) -> None:
         with contextlib.suppress(OSError, ValueError, IndexError):
             _key, identifier = pid_file.read_text().splitlines()[6].split()
             ctypes.CDLL(None).shmctl(int(identifier), 0, None)  # 0 is IPC_RMID
-
-
-def wait_gone(pid: int, seconds: float) -> bool:
-    """Whether process ``pid`` ends within ``seconds``."""
-    give_up = time.monotonic() + seconds
-    while psutil.pid_exists(pid):
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def _mib(size: int) -> str:

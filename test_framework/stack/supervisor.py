@@ -6,11 +6,13 @@ with all of them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
+import time
 import xmlrpc.client
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -118,15 +120,18 @@ class Supervisor:
         except (OSError, ValueError, psutil.Error):
             return None
 
-    def shutdown(self) -> None:
-        """Ask it to stop everything, and itself. Returns at once; harmless when it is gone."""
-        try:
-            self._rpc().shutdown()
-        except (OSError, xmlrpc.client.Error):
-            return
-
-    def remove_socket(self) -> None:
-        """The socket may lie outside the run directory, where paths are long."""
+    def shutdown(self, seconds: float) -> None:
+        """Stop every program and itself, waiting at most ``seconds`` for that. Harmless when it is gone."""
+        pid = self.pid()
+        if pid is not None:
+            with contextlib.suppress(OSError, xmlrpc.client.Error):
+                self._rpc().shutdown()
+            give_up = time.monotonic() + seconds
+            while psutil.pid_exists(pid) and time.monotonic() < give_up:
+                # Each call wakes its loop, which otherwise notices a program's end up to a second late.
+                self.states()
+                time.sleep(0.01)
+        # It may lie outside the run directory, where paths are long.
         self._socket.unlink(missing_ok=True)
 
     def _rpc(self) -> _Rpc:
