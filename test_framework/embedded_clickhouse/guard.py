@@ -173,7 +173,7 @@ def _outside(access: FileAccess, files: Path | None) -> Refusal:
 
 
 def file_accesses(sql: bytes) -> Iterator[FileAccess]:
-    """Every place in ``sql`` that names a file or URL: ``file(…)``, ``ENGINE = File(…)``, ``FROM '/path'`` and so on."""
+    """Every place in ``sql`` that names a file or URL: ``file(…)``, ``ENGINE = File(…)``, ``FROM '/path'`` …"""
     return _accesses(_Tokens(sql))
 
 
