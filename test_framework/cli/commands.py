@@ -117,9 +117,15 @@ def reset(project_dir: Path, *, as_json: bool) -> None:
 
 
 def _seed(project_dir: Path, *, force: bool, as_json: bool) -> None:
+    from test_framework.stack.backend import describe_seed
+
     with make_reporter() as report:
         result = run(Stack.of(project_dir, backend=None, report=report).seed(force=force))
-    click.echo(json.dumps(result.as_dict(), indent=1) if as_json else f"seeded: {result.summary}")
+    click.echo(
+        json.dumps(result.as_dict(), indent=1)
+        if as_json
+        else f"{'seeded' if result.loaded else 'unchanged'}: {describe_seed(result)}"
+    )
 
 
 @cli.command()

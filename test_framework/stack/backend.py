@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from test_framework.seeding import Plan
+from test_framework.seeding import Plan, SeedProgress, SeedReport
 from test_framework.settings import Settings
 from test_framework.stack.definition import StackDefinition
 from test_framework.state import StackState
 
-__all__ = ["Backend", "Report", "StartRequest", "log_tail"]
+__all__ = ["Backend", "Report", "StartRequest", "describe_seed", "describe_step", "log_tail"]
 
 # Called with a service's name ("" for the stack) and what is happening to it.
 Report = Callable[[str, str], None]
@@ -30,7 +30,8 @@ class StartRequest:
 class Backend(Protocol):
     """Turns a definition into running, seeded, healthy servers, and back into nothing."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     async def start(self, request: StartRequest) -> StackState:
         """Start everything, seed it, and return once the monitor calls it healthy.
@@ -57,3 +58,14 @@ def log_tail(file: Path, lines: int = 50) -> str:
         return "\n".join(file.read_text("utf-8", errors="replace").splitlines()[-lines:])
     except OSError:
         return ""
+
+
+def describe_step(step: SeedProgress) -> str:
+    """One step of seeding, in words."""
+    return f"{step.service} {step.item}: {step.rows} rows ({step.seconds:.2f} s)" if step.service else step.item
+
+
+def describe_seed(report: SeedReport) -> str:
+    """What the stack holds after seeding, in words."""
+    rows = {name: sum(service.counts.values()) for name, service in report.services.items()}
+    return ", ".join(f"{name} {count} rows" for name, count in rows.items()) + f" ({report.seconds:.2f} s)"

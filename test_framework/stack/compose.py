@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from test_framework.errors import ServiceUnavailable, StackError
-from test_framework.seeding import seed_all
+from test_framework.seeding import Plan, seed_all
+from test_framework.services.base import BuildStep
 from test_framework.settings import Variables
 from test_framework.stack.addresses import TARGETS, Address, check_ports, endpoints_at, reachable
 from test_framework.stack.backend import Report, StartRequest
@@ -45,10 +46,10 @@ class ComposeBackend:
         try:
             await self._up(request.definition.files, deadline)
             state = self._state(request)
-            if request.plan.needs_project:
+            if _needs_project(request.plan):
                 # A migration or a callable lives in the user's project, which the seeder's container does not have.
                 self.report("test-seeder", "seeding from this project")
-                await seed_all(state.endpoints, request.plan, stack_id="", timeout=deadline.remaining)
+                await seed_all(state.endpoints, request.plan, timeout=deadline.remaining)
             answer = await wait_for_monitor(
                 state.endpoints.monitor, deadline, lambda: self._container_log("test-monitor", LOG_LINES)
             )
@@ -164,6 +165,10 @@ class ComposeBackend:
                 cause=done.stderr.strip()[-500:],
                 fix="run 'make test-down' again once the engine answers",
             )
+
+
+def _needs_project(plan: Plan) -> bool:
+    return any(isinstance(step, BuildStep) for steps in plan.steps.values() for step in steps)
 
 
 def _published(publishers: list[dict[str, Any]], target: int) -> Address | None:

@@ -13,7 +13,7 @@ from test_framework.seeding import seed_all
 from test_framework.services.base import Health, Probe, Service
 from test_framework.services.registry import SERVICES
 from test_framework.settings import Variables
-from test_framework.stack.backend import Report, StartRequest
+from test_framework.stack.backend import Report, StartRequest, describe_seed
 from test_framework.state import StackState
 from test_framework.waiting import Deadline, wait_until
 
@@ -38,7 +38,7 @@ class ExternalBackend:
         stack_id = known.pop() if len(known) == 1 else secrets.token_hex(8)
         self.report("test-seeder", "seeding")
         result = await seed_all(endpoints, request.plan, stack_id=stack_id, timeout=settings.startup_timeout)
-        self.report("test-seeder", f"done: {result.summary}")
+        self.report("test-seeder", f"done: {describe_seed(result)}")
         return StackState(
             stack_name=self.stack_name,
             backend=self.name,

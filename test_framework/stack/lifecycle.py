@@ -152,6 +152,7 @@ class Stack:
             FrameworkError: nothing is up, a fixture cannot be loaded, or clients use the data that would be replaced.
         """
         from test_framework.seeding import build_plan, seed_all
+        from test_framework.stack.backend import describe_step
 
         async with self._lock("seed"):
             state, settings = self.published(), self.settings()
@@ -160,7 +161,7 @@ class Stack:
                 build_plan(settings),
                 stack_id=state.stack_id,
                 force=force,
-                progress=lambda service, name, rows: self.report(f"test-{service}", f"{name}: {rows} rows"),
+                progress=lambda step: self.report("test-seeder", describe_step(step)),
                 timeout=settings.startup_timeout,
             )
 
@@ -207,6 +208,6 @@ def _seed_is_current(health: Mapping[str, Any], settings: Settings) -> bool:
     plan = build_plan(settings)
     services: Mapping[str, Any] = health.get("services") or {}
     return all(
-        ((services.get(name) or {}).get("seed") or {}).get("checksum") == plan.checksum_of(name)
+        ((services.get(name) or {}).get("seed") or {}).get("checksum") == plan.checksums[name]
         for name in ("postgres", "redis", "clickhouse")
     )

@@ -13,11 +13,12 @@ from typing import Any
 from test_framework.endpoints import Endpoints, PostgresEndpoint
 from test_framework.errors import BackendUnavailable, ServiceUnavailable
 from test_framework.seeding import seed_all
-from test_framework.services.base import Probe, Service
+from test_framework.services.base import Probe, SeedRequest, Service
+from test_framework.services.postgres import POSTGRES
 from test_framework.services.registry import SERVICES
 from test_framework.settings import Variables, state_directory_of
 from test_framework.stack.addresses import choose_addresses, endpoints_at
-from test_framework.stack.backend import Report, StartRequest, log_tail
+from test_framework.stack.backend import Report, StartRequest, describe_seed, describe_step, log_tail
 from test_framework.stack.binaries import Binaries, find_binaries
 from test_framework.stack.cluster import PreparedCluster
 from test_framework.stack.monitor_client import wait_for_monitor
@@ -144,28 +145,34 @@ class _Start:
             initdb=initdb,
             images=servers.images / "postgres",
             endpoint=servers.endpoints.postgres,
-            seed_checksum=self.request.plan.checksum_of("postgres"),
+            seed_checksum=self.request.plan.checksums["postgres"],
             seed=self._seed_cluster,
         )
 
     async def _seed_cluster(self, endpoint: PostgresEndpoint) -> None:
-        await seed_all(
-            Endpoints(postgres=endpoint),
-            self.request.plan.only("postgres"),
+        plan = self.request.plan
+        plan.check()
+        seconds = self.request.settings.startup_timeout
+        await wait_until(lambda: _answers(POSTGRES, Endpoints(postgres=endpoint)), Deadline.after(seconds))
+        request = SeedRequest(
+            steps=plan.steps["postgres"],
+            checksum=plan.checksums["postgres"],
             stack_id="",
-            timeout=self.request.settings.startup_timeout,
+            progress=lambda item, rows, _: self.report("test-postgres", f"preparing: {item}, {rows} rows"),
         )
+        await POSTGRES.seed(Endpoints(postgres=endpoint), request, seconds)
 
     async def _seed(self) -> None:
         self.report("test-seeder", "seeding")
-        started = time.monotonic()
+        settings = self.request.settings
         result = await seed_all(
             self.servers.endpoints,
             self.request.plan,
             stack_id=self.servers.stack_id,
-            timeout=self.request.settings.startup_timeout,
+            progress=lambda step: self.report("test-seeder", describe_step(step)),
+            timeout=settings.startup_timeout,
         )
-        self.report("test-seeder", f"done: {result.summary} ({time.monotonic() - started:.2f} s)")
+        self.report("test-seeder", f"done: {describe_seed(result)}")
 
     async def _wait(self, service: Service, deadline: Deadline) -> Probe:
         name, endpoints = service.compose_name, self.servers.endpoints
@@ -208,6 +215,10 @@ class _Start:
                 fix="its log below says why; flags come from the override file",
                 log_tail=log_tail(supervisor.log(name)),
             )
+
+
+async def _answers(service: Service, endpoints: Endpoints) -> bool:
+    return (await service.probe(endpoints, 2.0)).health == "healthy"
 
 
 async def _all_or_first_error(waits: list[Any]) -> list[Probe]:
