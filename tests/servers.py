@@ -28,6 +28,7 @@ START_TIMEOUT = 60.0
 POSTGRES_PASSWORD = "pg-canary-4711"
 SUPERUSER_PASSWORD = "pg-superuser-canary-4711"
 REDIS_PASSWORD = "redis-canary-4711"
+CLICKHOUSE_PASSWORD = "ch-canary-4711"
 
 # What bootstrap does on a real stack: a role that is no superuser, and an empty database of its own.
 _BOOTSTRAP = f"""
@@ -205,12 +206,18 @@ def run_clickhouse(directory: Path) -> Iterator[ClickHouseEndpoint]:
     program = [sys.executable, "-m", "test_framework.embedded_clickhouse"]
 
     def endpoint(port: int) -> ClickHouseEndpoint:
-        return ClickHouseEndpoint(host="127.0.0.1", port=port)
+        return ClickHouseEndpoint(host="127.0.0.1", port=port, password=Secret(CLICKHOUSE_PASSWORD))
 
+    account = {
+        "CLICKHOUSE_USER": "test_user",
+        "CLICKHOUSE_PASSWORD": CLICKHOUSE_PASSWORD,
+        "CLICKHOUSE_DB": "netra_test",
+    }
     with _process(
         lambda port: [*program, "--path", str(directory / "data"), "--port", str(port)],
         service_named("clickhouse"),
         lambda port: Endpoints(clickhouse=endpoint(port)),
         directory / "log",
+        env={**os.environ, **account},
     ) as (port, _):
         yield endpoint(port)
