@@ -158,7 +158,7 @@ def _merge(key: str, old: Any, new: Any, where: str) -> Any:
     if isinstance(old, Located) and isinstance(new, Located):
         return _merge_maps(old, new)
     if isinstance(old, list) and isinstance(new, list):
-        return new if key in _REPLACED else old + [each for each in new if each not in old]
+        return _merge_lists(key, old, new)
     if key not in _REPLACED and isinstance(old, Located | list) and type(old) is not type(new):
         raise SettingsError(
             f"'{key}' has the wrong type",
@@ -167,6 +167,20 @@ def _merge(key: str, old: Any, new: Any, where: str) -> Any:
             fix=f"write '{key}' as the main compose file does",
         )
     return new
+
+
+def _merge_lists(key: str, old: list[Any], new: list[Any]) -> list[Any]:
+    if key in _REPLACED:
+        return new
+    if key == "volumes":
+        targets = {_mount_target(each) for each in new}
+        old = [each for each in old if _mount_target(each) not in targets]
+    return old + [each for each in new if each not in old]
+
+
+def _mount_target(mount: Any) -> str:
+    """Where a volume is mounted: two on the same place cannot be, so the later one is meant."""
+    return str(mount.get("target")) if isinstance(mount, dict) else [*str(mount).split(":"), ""][1]
 
 
 def _normal(key: str, value: Any, where: str) -> Any:

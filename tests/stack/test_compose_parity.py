@@ -20,12 +20,16 @@ OVERRIDES = {
     "ports override": 'services: {test-postgres: {ports: !override ["15432:5432"]}}',
     "ports appended": 'services: {test-postgres: {ports: ["127.0.0.1:15432:5432"]}}',
     "ports reset": "services: {test-postgres: {ports: !reset []}}",
-    "ports long form": "services: {test-redis: {ports: !override [{target: 6379, published: '16381', host_ip: 127.0.0.1}]}}",
+    "ports long form": (
+        "services: {test-redis: {ports: !override [{target: 6379, published: '16381', host_ip: 127.0.0.1}]}}"
+    ),
     "ports with protocol": 'services: {test-redis: {ports: !override ["127.0.0.1:16381:6379/tcp"]}}',
     "ports without host": 'services: {test-redis: {ports: !override ["16381:6379"]}}',
     "ports only target": 'services: {test-redis: {ports: !override ["6379"]}}',
     "port from variable": 'services: {test-redis: {ports: !override ["${NEW_PORT:-17000}:6379"]}}',
-    "environment map": "services: {test-postgres: {environment: {POSTGRES_SHARED_BUFFERS: 512MB, POSTGRES_WORK_MEM: 8MB}}}",
+    "environment map": (
+        "services: {test-postgres: {environment: {POSTGRES_SHARED_BUFFERS: 512MB, POSTGRES_WORK_MEM: 8MB}}}"
+    ),
     "environment list": "services: {test-postgres: {environment: [POSTGRES_SHARED_BUFFERS=512MB, EXTRA=a=b]}}",
     "environment number": "services: {test-clickhouse: {environment: {CLICKHOUSE_MAX_MEMORY_USAGE: 2000000000}}}",
     "environment boolean": "services: {test-clickhouse: {environment: {SOME_FLAG: true}}}",
@@ -39,10 +43,15 @@ OVERRIDES = {
     "memory limit": "services: {test-postgres: {mem_limit: 3g}}",
     "memory limit bytes": "services: {test-postgres: {mem_limit: 3221225472}}",
     "memory limit fraction": "services: {test-redis: {mem_limit: 1.5gb}}",
-    "interpolation chain": "services: {test-postgres: {environment: {X: '${A:-${B:-c}}', Y: '$$literal', Z: '${HOME_LIKE-dash}'}}}",
+    "interpolation chain": (
+        "services: {test-postgres: {environment: {X: '${A:-${B:-c}}', Y: '$$literal', Z: '${HOME_LIKE-dash}'}}}"
+    ),
     "interpolation plus": "services: {test-postgres: {environment: {X: '${NEW_PORT:+set}', Y: '${UNSET_THING:+set}'}}}",
     "anchor": "x-e: &e {E1: one}\nservices: {test-postgres: {environment: {<<: *e, E2: two}}}",
     "tmpfs list": "services: {test-redis: {tmpfs: !override ['/data:size=300m,mode=0700']}}",
+    "tmpfs size": "services: {test-postgres: {volumes: [{type: tmpfs, target: /data, tmpfs: {size: 2g}}]}}",
+    "tmpfs in bytes": "services: {test-redis: {volumes: [{type: tmpfs, target: /data, tmpfs: {size: 134217728}}]}}",
+    "another volume": "services: {test-redis: {volumes: ['/tmp:/host:ro']}}",
     "two services": "services: {test-redis: {command: redis-server --hz 1}, test-postgres: {environment: {A: b}}}",
 }
 ENVIRONMENTS = [{}, {"NEW_PORT": "18000", "TEST_POSTGRES_PORT": "0", "B": "bee"}]
@@ -78,13 +87,16 @@ def theirs(block: dict[str, Any]) -> dict[str, Any]:
     ]
     short = [item.partition(":") for item in block.get("tmpfs", [])]
     sizes = {target: dict(o.partition("=")[::2] for o in options.split(",")) for target, _, options in short}
+    mounts = [row for row in block.get("volumes", []) if row["type"] == "tmpfs"]
+    tmpfs = [(target, parse_bytes(options.get("size"))) for target, options in sizes.items()]
+    tmpfs += [(row["target"], parse_bytes(row.get("tmpfs", {}).get("size"))) for row in mounts]
     limit = block.get("mem_limit") or block.get("deploy", {}).get("resources", {}).get("limits", {}).get("memory")
     return {
         # "config" writes a dollar as two, so that its output can be read as a compose file again.
         "environment": {n: v.replace("$$", "$") for n, v in block.get("environment", {}).items() if v is not None},
         "command": block.get("command") or [],
         "ports": ports,
-        "tmpfs": sorted((target, parse_bytes(options.get("size"))) for target, options in sizes.items()),
+        "tmpfs": sorted(tmpfs),
         "mem_limit": int(limit) if limit else None,
     }
 
