@@ -19,16 +19,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from test_framework.endpoints import ClickHouseEndpoint
-from test_framework.services.base import (
-    Answer,
-    Diagnosis,
-    Health,
-    Probe,
-    SeedState,
-    ask_server,
-    diagnose_socket,
-    probe_server,
-)
+from test_framework.services.asking import ask_server, diagnose_socket, probe_server
+from test_framework.services.base import Answer, Diagnosis, Health, Probe, SeedState
 
 __all__ = ["CONTROL_DATABASE", "ClickHouseClient", "ClickHouseReplyError", "ask", "connect", "diagnose", "probe"]
 
@@ -54,6 +46,11 @@ ORDER BY noted_at DESC LIMIT 1
 """
 
 
+def quote_identifier(name: str) -> str:
+    """``name`` as an SQL identifier, whatever is in it."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
 class ClickHouseReplyError(Exception):
     """The server answered with an exception. ``code`` is ClickHouse's own number, 0 where it gave none."""
 
@@ -62,6 +59,11 @@ class ClickHouseReplyError(Exception):
         self.code = int(found[1]) if found else 0
         self.status = status
         super().__init__(text.strip() or f"HTTP status {status}")
+
+
+def escape_parameter(value: str) -> str:
+    """A parameter's text goes through the parser of tab separated values first."""
+    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
 
 
 class ClickHouseClient:
@@ -89,13 +91,17 @@ class ClickHouseClient:
             parameters["database"] = database
         if body:
             parameters["query"] = sql
-        return await asyncio.to_thread(self._post, urlencode(parameters), body or sql.encode())
+        try:
+            return await asyncio.to_thread(self._post, urlencode(parameters), body or sql.encode())
+        except asyncio.CancelledError:
+            self.close()  # the thread still waits for an answer that nobody wants
+            raise
 
     async def rows(
         self, sql: str, parameters: dict[str, str] | None = None, *, database: str | None = None
     ) -> list[list[Any]]:
         """The rows of one query; ``{name:Type}`` in it takes its value from ``parameters``."""
-        settings = {f"param_{name}": value for name, value in (parameters or {}).items()}
+        settings = {f"param_{name}": escape_parameter(value) for name, value in (parameters or {}).items()}
         settings["default_format"] = "JSONCompact"
         data: list[list[Any]] = json.loads(await self.execute(sql, database=database, settings=settings))["data"]
         return data
@@ -132,8 +138,7 @@ async def ask(endpoint: ClickHouseEndpoint, timeout: float, question: Callable[[
     Raises:
         ServiceUnavailable: or ``AuthenticationRefused``, for every error of the connection.
     """
-    answer: T = await ask_server("clickhouse", endpoint.address, timeout, question, diagnose)
-    return answer
+    return await ask_server("clickhouse", endpoint.address, timeout, question, diagnose)
 
 
 def diagnose(error: BaseException) -> Diagnosis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -9,16 +10,8 @@ from typing import Any, TypeVar
 import asyncpg
 
 from test_framework.endpoints import PostgresEndpoint
-from test_framework.services.base import (
-    Answer,
-    Diagnosis,
-    Health,
-    Probe,
-    SeedState,
-    ask_server,
-    diagnose_socket,
-    probe_server,
-)
+from test_framework.services.asking import ask_server, diagnose_socket, probe_server
+from test_framework.services.base import Answer, Diagnosis, Health, Probe, SeedState
 
 __all__ = ["MAINTENANCE_DATABASE", "ask", "connect", "diagnose", "probe", "quote_identifier", "quote_literal"]
 
@@ -40,7 +33,8 @@ SELECT current_setting('server_version') AS version,
        pg_size_bytes(current_setting('shared_memory_size', true)) AS memory,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
        (SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1) AS seed,
-       (SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $2) AS stack
+       (SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $2) AS stack,
+       ARRAY(SELECT datname::text FROM pg_database WHERE datistemplate AND NOT datallowconn) AS templates
 """
 
 
@@ -97,8 +91,7 @@ async def ask(endpoint: PostgresEndpoint, timeout: float, question: Callable[[],
     Raises:
         ServiceUnavailable: or ``AuthenticationRefused``, for every error of the driver.
     """
-    answer: T = await ask_server("postgres", endpoint.address, timeout, question, diagnose)
-    return answer
+    return await ask_server("postgres", endpoint.address, timeout, question, diagnose)
 
 
 def diagnose(error: BaseException) -> Diagnosis:
@@ -158,10 +151,12 @@ async def _ask_anywhere(endpoint: PostgresEndpoint, timeout: float) -> asyncpg.R
 
 async def _ask_in(database: str, endpoint: PostgresEndpoint, timeout: float) -> asyncpg.Record:
     async with connect(endpoint, database=database, timeout=timeout, application="probe") as connection:
-        row = await connection.fetchrow(_PROBE, endpoint.database, CONTROL_DATABASE)
-        assert row is not None  # it has no FROM
+        row: asyncpg.Record
+        (row,) = await connection.fetch(_PROBE, endpoint.database, CONTROL_DATABASE)
         return row
 
 
 def _seed_of(row: asyncpg.Record) -> SeedState | None:
-    return SeedState.from_json(row["seed"], row["stack"] or "")
+    """A seed whose template is lost is none: nothing could be cloned from it."""
+    state = SeedState.from_json(row["seed"], row["stack"] or "")
+    return state if state and json.loads(row["seed"]).get("template") in row["templates"] else None

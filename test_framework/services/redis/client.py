@@ -13,17 +13,8 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from test_framework.endpoints import RedisEndpoint
-from test_framework.services.base import (
-    MARK,
-    Answer,
-    Diagnosis,
-    Health,
-    Probe,
-    SeedState,
-    ask_server,
-    diagnose_socket,
-    probe_server,
-)
+from test_framework.services.asking import ask_server, diagnose_socket, probe_server
+from test_framework.services.base import MARK, Answer, Diagnosis, Health, Probe, SeedState
 
 __all__ = ["MARKER_KEY", "RedisClient", "RedisReplyError", "ask", "connect", "diagnose", "probe"]
 
@@ -152,8 +143,7 @@ async def ask(endpoint: RedisEndpoint, timeout: float, question: Callable[[], Aw
     Raises:
         ServiceUnavailable: or ``AuthenticationRefused``, for every error of the connection.
     """
-    answer: T = await ask_server("redis", endpoint.address, timeout, question, diagnose)
-    return answer
+    return await ask_server("redis", endpoint.address, timeout, question, diagnose)
 
 
 def diagnose(error: BaseException) -> Diagnosis:
@@ -208,5 +198,5 @@ def parse_marker(reply: Sequence[bytes | None]) -> SeedState | None:
 
 
 def _parse_info(text: bytes) -> dict[str, str]:
-    pairs = (line.split(":", 1) for line in text.decode("utf-8", "replace").splitlines() if ":" in line)
-    return dict(pairs)  # type: ignore[arg-type]  # split with a limit gives two parts where there is a colon
+    lines = (line.partition(":") for line in text.decode("utf-8", "replace").splitlines())
+    return {name: value for name, colon, value in lines if colon}

@@ -1,0 +1,1 @@
+"""``python -m seeder``: seed the stack that the settings name."""
