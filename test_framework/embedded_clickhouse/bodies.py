@@ -2,71 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from aiohttp import web
 
+from test_framework.embedded_clickhouse.compression import BodyDecoder, decode_all, finish_all
+from test_framework.embedded_clickhouse.decompression import EncodingError
 from test_framework.embedded_clickhouse.errors import ClickHouseError
+from test_framework.embedded_clickhouse.framing import FramingError
 from test_framework.embedded_clickhouse.statement import Statement, StatementReader
 
-__all__ = ["Body", "read_statement"]
-
-_PIECE = 1 << 20
-
-#: Decodes one piece; ``None`` asks for what is left at the end.
-Decode = Callable[[bytes | None], bytes]
+__all__ = ["StatementBody", "body_pieces", "read_statement"]
 
 
-class Body:
-    """The decoded body of a request, piece by piece.
+async def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder]) -> AsyncIterator[bytes]:
+    """The decoded body as it arrives.
 
     Raises:
-        ClickHouseError: from iteration, where the client's encoding is broken.
+        ClickHouseError: the body is not what its encoding says.
     """
-
-    def __init__(self, request: web.Request, decoders: tuple[Decode, ...]) -> None:
-        self._request = request
-        self._decoders = decoders
-        self._begun = False
-
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """All pieces. The first call for a small body gives it whole."""
-        content = self._request.content
-        if self._request.can_read_body and not self._begun:
-            await _continue(self._request)
-        self._begun = True
+    content = request.content
+    if not content.at_eof():
+        _let_it_come(request)
+    try:
         while not content.at_eof():
-            piece = await content.readany()
-            for decode in self._decoders:
-                piece = decode(piece)
-            if piece:
+            data = await content.readany()
+            if not layers:
+                yield data
+                continue
+            for piece in decode_all(layers, data):
                 yield piece
-        tail = b""
-        for decode in self._decoders:
-            tail = (decode(tail) if tail else b"") + decode(None)
-        if tail:
-            yield tail
+        finish_all(layers)
+    except (EncodingError, FramingError) as error:
+        raise ClickHouseError(error.code, error.name, str(error)) from error
 
 
-async def _continue(request: web.Request) -> None:
-    """Tell a client that waits for it to send its body."""
+def _let_it_come(request: web.BaseRequest) -> None:
+    """Answer a client that waits for leave to send its body."""
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
+@dataclass(frozen=True, slots=True)
 class StatementBody:
-    """What a request says: the statement, the data that came with its last piece, and the rest."""
+    """What a request says: the statement, and for an INSERT the rest of its data.
 
-    def __init__(self, statement: Statement, rest: AsyncIterator[bytes] | None) -> None:
-        self.statement = statement
-        self.rest = rest
+    ``statement.source`` holds what arrived together with the head; ``rest`` is ``None`` when that was all.
+    """
+
+    statement: Statement
+    rest: AsyncIterator[bytes] | None
 
     def first_data(self) -> bytes:
-        """The data of an INSERT that has arrived with its head."""
+        """The data of an INSERT that arrived with its head."""
         insert = self.statement.insert
         if insert is None or insert.data_offset is None:
             return b""
         return self.statement.source[insert.data_offset :]
+
+    async def data(self) -> AsyncIterator[bytes]:
+        """All data of an INSERT."""
+        if first := self.first_data():
+            yield first
+        if self.rest is not None:
+            async for piece in self.rest:
+                yield piece
 
 
 async def read_statement(url_sql: bytes, body: AsyncIterator[bytes], *, limit: int) -> StatementBody:
@@ -76,7 +77,7 @@ async def read_statement(url_sql: bytes, body: AsyncIterator[bytes], *, limit: i
         limit: bytes of SQL kept at most.
 
     Raises:
-        ClickHouseError: QUERY_IS_TOO_LARGE.
+        ClickHouseError: QUERY_IS_TOO_LARGE, or from ``body``.
     """
     reader = StatementReader()
     if url_sql:
@@ -88,5 +89,5 @@ async def read_statement(url_sql: bytes, body: AsyncIterator[bytes], *, limit: i
         if statement is not None:
             return StatementBody(statement, body)
         if len(reader) > limit:
-            raise ClickHouseError(229, "QUERY_IS_TOO_LARGE", f"Query is too large ({len(reader)} bytes, limit {limit})")
+            raise ClickHouseError(229, "QUERY_IS_TOO_LARGE", f"Query is too large (limit: {limit} bytes)")
     return StatementBody(reader.finish(), None)

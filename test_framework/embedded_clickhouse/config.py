@@ -14,19 +14,21 @@ from test_framework.embedded_clickhouse.options import Options
 
 __all__ = ["write_configuration"]
 
+#: What ``displayName()`` and a header answer unless the user's configuration says otherwise.
+DISPLAY_NAME = "embedded ClickHouse"
 #: Sources that reach files of the host by themselves. FILE stays: its paths are checked statement by statement.
 _REVOKED_SOURCES = "SQLITE, HIVE, HDFS, JDBC, ODBC"
 #: Engines that run programs or open host files by path.
 _REVOKED_ENGINES = ("Executable", "ExecutablePool", "SQLite", "IcebergLocal", "DeltaLakeLocal", "PaimonLocal", "Hive")
 
 
-def write_configuration(options: Options, directory: Path, *, user_files: Path, display_name: str) -> Path:
+def write_configuration(options: Options, directory: Path, *, user_files: Path) -> Path:
     """Write the configuration below ``directory``, which is emptied first, and return the main file."""
     shutil.rmtree(directory, ignore_errors=True)
     for part in ("config.d", "users.d"):
         (directory / part).mkdir(parents=True)
     main = directory / "config.xml"
-    main.write_text(_main(options, directory, user_files, display_name), encoding="utf-8")
+    main.write_text(_main(directory, user_files), encoding="utf-8")
     (directory / "users.xml").write_text(_USERS, encoding="utf-8")
     for part, files in (("config.d", options.config_files), ("users.d", options.users_files)):
         for number, path in enumerate(files):
@@ -38,10 +40,10 @@ def write_configuration(options: Options, directory: Path, *, user_files: Path, 
     return main
 
 
-def _main(options: Options, directory: Path, user_files: Path, display_name: str) -> str:
+def _main(directory: Path, user_files: Path) -> str:
     return f"""<clickhouse>
   <logger><level>none</level></logger>
-  <display_name>{escape(display_name)}</display_name>
+  <display_name>{DISPLAY_NAME}</display_name>
   <user_files_path>{escape(str(user_files))}/</user_files_path>
   <database_atomic_delay_before_drop_table_sec>0</database_atomic_delay_before_drop_table_sec>
   <users_config>{escape(str(directory / "users.xml"))}</users_config>

@@ -7,9 +7,14 @@ fresh one, and nothing a request does to its settings can reach another request.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import importlib.metadata
+import importlib.util
 import os
 import re
+import sys
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -48,6 +53,7 @@ class Connection(Protocol):
     def insert_done(self, insert_result: object) -> QueryResult: ...
     def insert_cancel(self, insert_result: object) -> None: ...
     def set_progress_callback(self, callback: object = ...) -> None: ...
+    def classify_query(self, sql: bytes | str, target_database: str = ...) -> dict[str, Any]: ...
     def close(self) -> None: ...
 
 
@@ -56,17 +62,40 @@ def safe_option(value: str) -> bool:
     return _SAFE.match(value) is not None
 
 
-def _load() -> Any:
-    try:
-        package = importlib.import_module("chdb")
-    except ImportError as error:
+def _load() -> tuple[Any, str]:
+    """The engine's module and the version of its package.
+
+    The package's own ``__init__`` opens and closes a whole engine in memory, a quarter of a second; so the module is
+    loaded without it.
+    """
+    spec = importlib.util.find_spec("chdb")
+    if spec is None or not spec.submodule_search_locations:
         raise BackendUnavailable(
             "the embedded ClickHouse engine is not installed",
-            where="import chdb",
-            cause=str(error),
+            where="module chdb",
             fix='pip install "real-service-test-framework[embedded]"',
+        )
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    package = types.ModuleType("chdb")
+    package.__path__ = [str(folder)]
+    sys.modules["chdb"] = package
+    here = Path.cwd()
+    # The library finds its own parts by the working directory.
+    os.chdir(folder)
+    try:
+        if sys.platform == "linux":
+            # Its allocator must not be exchanged for that of a library loaded earlier (RTLD_DEEPBIND = 8).
+            ctypes.CDLL(str(folder / "_chdb.abi3.so"), mode=sys.getdlopenflags() | 8)
+        return importlib.import_module("chdb._chdb"), importlib.metadata.version("chdb-core")
+    except (ImportError, OSError) as error:
+        raise BackendUnavailable(
+            "the embedded ClickHouse engine cannot be loaded",
+            where=str(folder),
+            cause=str(error),
+            fix='pip install --force-reinstall "real-service-test-framework[embedded]"',
         ) from error
-    return package
+    finally:
+        os.chdir(here)
 
 
 class Engine:
@@ -83,11 +112,7 @@ class Engine:
     """
 
     def __init__(self, path: Path, *, config_file: Path, defaults: Mapping[str, str]) -> None:
-        here = Path.cwd()
-        package = _load()
-        os.chdir(here)
-        self.package_version = str(package.__version__)
-        self._native = package._chdb  # noqa: SLF001 - the raw module; the wrappers above it add nothing we need
+        self._native, self.package_version = _load()
         options = {"implicit_select": "0", **defaults}
         self._base = f"{path}?" + "&".join(f"{key}={value}" for key, value in options.items())
         try:
@@ -102,6 +127,7 @@ class Engine:
             ) from error
         self.version = self.text("SELECT version()")
         self.timezone = self.text("SELECT serverTimezone()")
+        self.display_name = self.text("SELECT displayName()")
         self.marker = MARKER
         # The short read of a list that never changes; asking for it per request would cost milliseconds.
         self.setting_names = frozenset(self.text("SELECT name FROM system.settings").split("\n"))

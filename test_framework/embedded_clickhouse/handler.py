@@ -3,153 +3,249 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
 
-from test_framework.embedded_clickhouse.bodies import Body, StatementBody, read_statement
+from test_framework.embedded_clickhouse.bodies import StatementBody, body_pieces, read_statement
+from test_framework.embedded_clickhouse.compression import request_decoders, response_encoder
+from test_framework.embedded_clickhouse.decompression import EncodingError
 from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.errors import ClickHouseError, translate
-from test_framework.embedded_clickhouse.inserts import run_insert
+from test_framework.embedded_clickhouse.inserts import insert_from_input, run_insert
 from test_framework.embedded_clickhouse.job import Job
+from test_framework.embedded_clickhouse.multipart import ExternalTable, read_multipart
 from test_framework.embedded_clickhouse.options import Options
-from test_framework.embedded_clickhouse.replies import ReplyHeaders, content_type, error_reply, send_result
-from test_framework.embedded_clickhouse.request import QueryRequest, read_request
-from test_framework.embedded_clickhouse.results import BufferedSource, DocumentSource, NativeSource, Source
+from test_framework.embedded_clickhouse.plan import Planner
+from test_framework.embedded_clickhouse.query_log import ClientInfo, QueryLog
+from test_framework.embedded_clickhouse.registry import Registry
+from test_framework.embedded_clickhouse.replies import Reply, ReplyHeaders, error_reply, send_result
+from test_framework.embedded_clickhouse.request import QueryRequest
+from test_framework.embedded_clickhouse.results import EmptySource, Source
 from test_framework.embedded_clickhouse.sessions import Session, Sessions
-from test_framework.embedded_clickhouse.settings import quote_string
 from test_framework.embedded_clickhouse.statement import Kind, Statement
 from test_framework.embedded_clickhouse.users import Users
 
-__all__ = ["Endpoint"]
+__all__ = ["QueryHandler"]
 
 
-class Endpoint:
-    """The HTTP interface of one engine. Calling it answers one request."""
+class QueryHandler:
+    """Answers queries over one engine."""
 
-    def __init__(self, engine: Engine, options: Options, *, spool: Path, display_name: str) -> None:
+    def __init__(
+        self, engine: Engine, options: Options, *, spool: Path, user_files: Path, headers: ReplyHeaders
+    ) -> None:
         self.engine = engine
         self.options = options
         self.spool = spool
+        self.headers = headers
         self.users = Users(options.accounts)
         self.sessions = Sessions()
-        self.executor: Executor = ThreadPoolExecutor(options.max_concurrent_queries, thread_name_prefix="query")
-        self.headers = ReplyHeaders(display_name=display_name, timezone=engine.timezone, version=engine.version)
-        self._numbers = itertools.count(1)
+        self.registry = Registry(engine, limit=options.max_concurrent_queries)
+        self.log = QueryLog(engine, keep=options.query_log_rows)
+        self.executor: Executor = ThreadPoolExecutor(options.max_concurrent_queries + 4, thread_name_prefix="query")
+        self.planner = Planner(engine, self.executor, self.registry, spool, user_files)
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, _, raw_query = request.raw_path.partition("?")
-        if path == "/ping":
-            return web.Response(text="Ok.\n", headers={"X-ClickHouse-Server-Display-Name": self.headers.display_name})
-        query = read_request(request.method, raw_query, request.headers)
-        session: Session | None = None
+    async def answer(self, request: web.BaseRequest, query: QueryRequest) -> web.StreamResponse:
+        """Answer one request; every error becomes a reply."""
         try:
-            user = self.users.authenticate(request.headers, query.arguments)
-            if path == "/" and request.method == "GET" and not query.sql:
-                return web.Response(text="Ok.\n")
-            if query.session_id:
-                timeout = query.session_timeout()
-                session = self.sessions.take(user, query.session_id, check=query.flag("session_check"))
-            try:
-                return await self._answer(request, query, user, session)
-            finally:
-                if session is not None:
-                    self.sessions.give_back(session, timeout=timeout, close=False)
+            user = self._login(request, query)
+            _check_length(request)
+            externals: list[ExternalTable] = []
+            if request.content_type == "multipart/form-data":
+                externals = await read_multipart(request, query, limit=self.options.max_body_bytes)
+            async with AsyncExitStack() as stack:
+                session = await stack.enter_async_context(self._session(user, query))
+                marker = stack.enter_context(self.registry.running(query.query_id))
+                return await self._run(
+                    request, query, user, session=session, marker=marker, externals=externals, stack=stack
+                )
         except ClickHouseError as error:
             return error_reply(error, self.headers, query.query_id)
+        except EncodingError as error:
+            failure = ClickHouseError(error.code, error.name, str(error))
+            return error_reply(failure, self.headers, query.query_id)
         except RuntimeError as error:
             return error_reply(translate(error), self.headers, query.query_id)
 
-    async def _answer(self, request, query: QueryRequest, user: str, session: Session | None) -> web.StreamResponse:
-        body = await read_statement(query.sql, Body(request, ()).pieces(), limit=self.options.max_body_bytes)
-        statement = body.statement
-        if statement.second is not None:
-            raise ClickHouseError(
-                62,
-                "SYNTAX_ERROR",
-                f"Syntax error (Multi-statements are not allowed): failed at position {statement.end + 1} (end of query)",
-            )
-        if statement.kind is Kind.EMPTY:
-            raise ClickHouseError(
-                62,
-                "SYNTAX_ERROR",
-                "Syntax error: failed at position 1 (end of query): . Expected one of: Query, Query with output",
-            )
-        settings = query.settings
-        if query.readonly and settings.get("readonly", "0") == "0":
-            settings = {**settings, "readonly": "2"}
-        job = Job(
-            query.query_id,
-            user,
-            str(next(self._numbers)),
-            query.database,
-            settings,
-            query.params,
-            sql=statement.text,
-            session=session,
-            bare=statement.verb in ("SET", "USE"),
-        )
-        if statement.insert is not None and statement.insert.data_offset is not None:
-            return await self._insert(request, query, job, body)
-        format = statement.format or query.default_format or "TabSeparated"
-        source = self._source(job, statement, format)
-        extra = {}
-        if statement.has_output:
-            extra = {"X-ClickHouse-Format": format, "Content-Type": content_type(format)}
+    def _login(self, request: web.BaseRequest, query: QueryRequest) -> str:
+        client = _client_info(request)
         try:
-            return await send_result(
-                request,
-                source,
-                headers=self.headers,
-                query_id=query.query_id,
-                extra=extra,
-                stats=job.stats,
-                encoder=None,
-            )
+            user = self.users.authenticate(request.headers, query.arguments)
+        except ClickHouseError as error:
+            self.log.add_login(client, user=query.arguments.get("user", ""), session_id="", failure=str(error))
+            raise
+        if query.session_id:
+            self.log.add_login(client, user=user, session_id=query.session_id)
+        return user
+
+    @asynccontextmanager
+    async def _session(self, user: str, query: QueryRequest) -> AsyncIterator[Session | None]:
+        if not query.session_id:
+            yield None
+            return
+        timeout = query.session_timeout()
+        session = self.sessions.take(user, query.session_id, check=query.flag("session_check"))
+        try:
+            yield session
         finally:
-            await asyncio.shield(source.close())
+            over = self.sessions.give_back(session, timeout=timeout, close=query.flag("close_session"))
+            if over is not None:
+                await asyncio.get_running_loop().run_in_executor(self.executor, over.close)
 
-    def _source(self, job: Job, statement: Statement, format: str) -> Source:
-        if statement.verb in ("SELECT", "WITH", "FROM", "(") and statement.has_output:
-            if format == "Native":
-                return NativeSource(job, self.engine, self.executor, patch=None)
+    async def _run(
+        self,
+        request: web.BaseRequest,
+        query: QueryRequest,
+        user: str,
+        *,
+        session: Session | None,
+        marker: str,
+        externals: list[ExternalTable],
+        stack: AsyncExitStack,
+    ) -> web.StreamResponse:
+        body = await self._read(request, query, multipart=request.content_type == "multipart/form-data")
+        statement = body.statement
+        job = _job(query, user, statement, session=session, marker=marker)
+        job.externals = externals
+        error: ClickHouseError | None = None
+        try:
+            self.planner.check(statement)
+            await self._flush_logs(statement)
+            return await self._execute(request, query, job, body, stack=stack)
+        except (ClickHouseError, RuntimeError) as raised:
+            error = raised if isinstance(raised, ClickHouseError) else translate(raised)
+            raise error from raised
+        except asyncio.CancelledError:
+            error = ClickHouseError(394, "QUERY_WAS_CANCELLED", "Query was cancelled: the client has gone")
+            raise
+        finally:
+            job.finish()
+            self.log.add_query(job, _client_info(request), verb=statement.verb, error=error or job.error)
 
-            def outfile(path: str) -> bytes:
-                clause = f" INTO OUTFILE {quote_string(path)} APPEND ".encode()
-                if statement.format_span:
-                    at = statement.format_span[0]
-                    return statement.source[statement.start : at] + clause + statement.source[at : statement.end]
-                return statement.text + clause + b"FORMAT " + format.encode()
+    async def _read(self, request: web.BaseRequest, query: QueryRequest, *, multipart: bool) -> StatementBody:
+        if multipart:
+            return await read_statement(query.sql, _nothing(), limit=self.options.max_body_bytes)
+        pieces = body_pieces(request, request_decoders(request.headers, query))
+        return await read_statement(query.sql, pieces, limit=self.options.max_body_bytes)
 
-            return DocumentSource(job, self.engine, self.executor, spool=self.spool, statement=outfile)
+    async def _flush_logs(self, statement: Statement) -> None:
+        names = self.log.wanted(statement.text)
+        if names:
+            await asyncio.get_running_loop().run_in_executor(self.executor, self.log.flush, self.engine, names)
 
-        def run() -> bytes:
-            try:
-                result = job.open(self.engine).query(job.sql, format, params=job.params)
-                job.stats.result_rows = result.rows_read()
-                return result.bytes() if statement.has_output else b""
-            finally:
-                job.finish()
-                job.close()
+    async def _execute(
+        self, request: web.BaseRequest, query: QueryRequest, job: Job, body: StatementBody, *, stack: AsyncExitStack
+    ) -> web.StreamResponse:
+        statement = body.statement
+        insert = statement.insert
+        source: Source = EmptySource()
+        try:
+            if insert is None or insert.data_offset is None:
+                source = self.planner.source(job, statement, query)
+            elif insert.has_select:
+                source = await insert_from_input(
+                    job, self.engine, self.executor, spool=self.spool, query=query, body=body
+                )
+            else:
+                await run_insert(job, self.engine, self.executor, query=query, body=body)
 
-        return BufferedSource(run, self.executor)
+            async def release() -> None:
+                await source.close()
+                await stack.aclose()
 
-    async def _insert(self, request, query: QueryRequest, job: Job, body: StatementBody) -> web.StreamResponse:
-        insert = body.statement.insert
-        assert insert is not None
-        format = insert.format or query.default_format or "TabSeparated"
-        await run_insert(
-            job, self.engine, self.executor, head=insert.head, format=format, first=body.first_data(), rest=body.rest
+            return await send_result(request, source, self._reply(request, query, job, statement), release=release)
+        except asyncio.CancelledError:
+            await self.registry.kill(job.marker)
+            raise
+        finally:
+            await source.close()
+
+    def _reply(self, request: web.BaseRequest, query: QueryRequest, job: Job, statement: Statement) -> Reply:
+        output = self.planner.output_format(statement, query) if statement.has_output else ""
+        encoder, headers = response_encoder(request.headers, query)
+        if query.flag("add_http_cors_header") and request.headers.get("Origin"):
+            headers = {**headers, "Access-Control-Allow-Origin": "*"}
+        return Reply(
+            headers=self.headers,
+            query_id=query.query_id,
+            format=output,
+            extra=headers,
+            job=job,
+            encoder=encoder,
+            executor=self.executor,
+            whole=query.flag("wait_end_of_query") or query.flag("http_wait_end_of_query"),
+            hold=max(query.number("buffer_size", 0), query.number("http_response_buffer_size", 0)),
+            spool=self.spool,
         )
 
-        class Nothing:
-            async def read(self) -> bytes:
-                return b""
+    async def expire_sessions(self) -> None:
+        """Close sessions whose time is over, for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(1)
+            for session in self.sessions.expired():
+                await loop.run_in_executor(self.executor, session.close)
 
-            async def close(self) -> None: ...
+    def close(self) -> None:
+        """Close all sessions and wait for the worker threads."""
+        for session in self.sessions.drain():
+            with suppress(RuntimeError):
+                session.close()
+        self.registry.close()
+        self.executor.shutdown(wait=True)
 
-        return await send_result(
-            request, Nothing(), headers=self.headers, query_id=query.query_id, extra={}, stats=job.stats, encoder=None
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for piece in list[bytes]():
+        yield piece
+
+
+def _check_length(request: web.BaseRequest) -> None:
+    if request.method == "POST" and request.content_length is None and "Transfer-Encoding" not in request.headers:
+        raise ClickHouseError(
+            381,
+            "HTTP_LENGTH_REQUIRED",
+            "The Transfer-Encoding is not chunked and there is no Content-Length header for POST request",
         )
+
+
+def _job(query: QueryRequest, user: str, statement: Statement, *, session: Session | None, marker: str) -> Job:
+    settings = dict(query.settings)
+    level = settings.pop("readonly", "0")
+    readonly = int(level) if level in ("1", "2") else 0
+    if query.readonly and not readonly:
+        readonly = 2
+    sql = statement.insert.head if statement.insert and not statement.insert.has_select else statement.text
+    return Job(
+        query.query_id,
+        user,
+        marker,
+        query.database,
+        settings,
+        query.params,
+        sql=sql,
+        text=statement.text,
+        session=session,
+        bare=session is not None and statement.kind is Kind.COMMAND and statement.verb in ("SET", "USE"),
+        verb=statement.verb,
+        readonly=readonly,
+        roles=query.roles,
+    )
+
+
+def _client_info(request: web.BaseRequest) -> ClientInfo:
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    address, port = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else ("::", 0)
+    headers = request.headers
+    return ClientInfo(
+        address,
+        port,
+        request.method,
+        user_agent=headers.get("User-Agent", ""),
+        referer=headers.get("Referer", ""),
+        forwarded_for=headers.get("X-Forwarded-For", ""),
+    )

@@ -3,49 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import tempfile
 from concurrent.futures import Executor
+from pathlib import Path
 
+from test_framework.embedded_clickhouse.bodies import StatementBody
 from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.errors import ClickHouseError
 from test_framework.embedded_clickhouse.job import Job
+from test_framework.embedded_clickhouse.request import QueryRequest
+from test_framework.embedded_clickhouse.results import BufferedSource, EmptySource, Source
+from test_framework.embedded_clickhouse.rewrite import input_to_file
 from test_framework.embedded_clickhouse.settings import set_statement
 
-__all__ = ["run_insert"]
+__all__ = ["insert_from_input", "run_insert"]
 
 _PIECE = 1 << 20
 
 
-async def run_insert(
-    job: Job,
-    engine: Engine,
-    executor: Executor,
-    *,
-    head: bytes,
-    format: str,
-    first: bytes,
-    rest: AsyncIterator[bytes] | None,
-) -> None:
-    """Insert everything, or nothing of what is not yet a block: a broken body cancels it.
+async def run_insert(job: Job, engine: Engine, executor: Executor, *, query: QueryRequest, body: StatementBody) -> None:
+    """Insert the data of ``body``. A broken or interrupted body cancels what is not yet a block.
 
     Raises:
         RuntimeError: the engine's error.
         ClickHouseError: there is no data, or the body's encoding is broken.
     """
-    stream = _InsertStream(job, engine, head, format)
+    insert = body.statement.insert
+    assert insert is not None
+    stream = _InsertStream(job, engine, insert.format or query.default_format or "TabSeparated")
     loop = asyncio.get_running_loop()
-    pending, size, ended = [first] if first else [], len(first), rest is None
+    pending: list[bytes] = []
+    size = 0
     try:
-        while not ended:
-            assert rest is not None
-            ended = True
-            async for piece in rest:
-                pending.append(piece)
-                size += len(piece)
-                if size >= _PIECE:
-                    ended = False
-                    break
-            if not ended:
+        async for piece in body.data():
+            pending.append(piece)
+            size += len(piece)
+            if size >= _PIECE:
                 data, pending, size = b"".join(pending), [], 0
                 await _shielded(loop.run_in_executor(executor, stream.append, data))
         # A small insert is this hop alone.
@@ -53,6 +47,41 @@ async def run_insert(
     except BaseException:
         await _shielded(loop.run_in_executor(executor, stream.cancel))
         raise
+
+
+async def insert_from_input(
+    job: Job,
+    engine: Engine,
+    executor: Executor,
+    *,
+    spool: Path,
+    query: QueryRequest,
+    body: StatementBody,
+) -> Source:
+    """INSERT … SELECT … FROM input(…): the data goes to a private file, which the engine reads in its place."""
+    insert = body.statement.insert
+    assert insert is not None
+    loop = asyncio.get_running_loop()
+    descriptor, path = tempfile.mkstemp(dir=spool, prefix="input-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            async for piece in body.data():
+                await loop.run_in_executor(executor, file.write, piece)
+        sql = input_to_file(body.statement, path, insert.format or query.default_format or "TabSeparated")
+
+        def run() -> bytes:
+            try:
+                job.stats.set_written(job.open(engine).query(sql, params=job.params))
+            finally:
+                job.finish()
+                job.close()
+            return b""
+
+        source = BufferedSource(run, executor)
+        await source.read()
+        return EmptySource()
+    finally:
+        os.unlink(path)  # noqa: PTH108 - pathlib's is flagged in coroutines, and this takes microseconds
 
 
 async def _shielded(hop: asyncio.Future[None]) -> None:
@@ -67,10 +96,9 @@ async def _shielded(hop: asyncio.Future[None]) -> None:
 class _InsertStream:
     """The blocking side. Every method runs in a worker thread."""
 
-    def __init__(self, job: Job, engine: Engine, head: bytes, format: str) -> None:
+    def __init__(self, job: Job, engine: Engine, format: str) -> None:
         self._job = job
         self._engine = engine
-        self._head = head
         self._format = format
         self._handle: object = None
         self._any = False
@@ -80,7 +108,7 @@ class _InsertStream:
             connection = self._job.open(self._engine)
             if self._job.params:
                 connection.query(set_statement((f"param_{k}", v) for k, v in self._job.params.items()))
-            self._handle = connection.send_insert(self._head, self._format)
+            self._handle = connection.send_insert(self._job.sql, self._format)
 
     def append(self, data: bytes) -> None:
         if data:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
+from test_framework.embedded_clickhouse.errors import ClickHouseError
+from test_framework.embedded_clickhouse.multipart import ExternalTable
 from test_framework.embedded_clickhouse.sessions import Session
-from test_framework.embedded_clickhouse.settings import connect_with
+from test_framework.embedded_clickhouse.settings import connect_with, quote_identifier
 
 __all__ = ["Job", "Stats"]
 
@@ -55,31 +57,68 @@ class Job:
     session: Session | None = None
     #: the statement changes the session's own settings or database, so nothing of the request may lie above them
     bare: bool = False
+    verb: str = ""
+    #: the statement as the query log shows it
+    text: bytes = b""
+    #: 0 no limit, 1 reading only, 2 reading and settings
+    readonly: int = 0
+    roles: list[str] = field(default_factory=list)
+    externals: list[ExternalTable] = field(default_factory=list)
     connection: Connection | None = None
     stats: Stats = field(default_factory=Stats)
+    #: an error that became part of the body
+    error: ClickHouseError | None = None
     started: float = field(default_factory=time.time)
     _clock: int = field(default_factory=time.perf_counter_ns)
 
     def open(self, engine: Engine) -> Connection:
-        """The connection with everything on it that the request asked for."""
+        """The connection with everything on it that the request asked for.
+
+        Raises:
+            RuntimeError: the engine's error, for example an unknown setting or database.
+            ClickHouseError: the statement is not allowed to this request.
+        """
+        connection = self.connection = self._connect(engine)
+        for role in self.roles:
+            connection.query(f"SET ROLE {quote_identifier(role)}")
+        for table in self.externals:
+            table.create(connection)
+        return connection
+
+    def _connect(self, engine: Engine) -> Connection:
         if self.session is None:
-            self.connection = connect_with(engine, database=self.database, settings=self.settings, marker=self.marker)
-            return self.connection
+            settings = {**self.settings, "readonly": str(self.readonly)} if self.readonly else self.settings
+            return connect_with(engine, database=self.database, settings=settings, marker=self.marker)
         if self.bare:
             self.session.restore()
-            settings: Mapping[str, str] = {}
-            database = ""
+            connection = self.session.prepare(engine, database="", settings={}, marker=self.marker)
         else:
-            settings, database = self.settings, self.database
-        self.connection = self.session.prepare(engine, database=database, settings=settings, marker=self.marker)
-        return self.connection
+            connection = self.session.prepare(
+                engine, database=self.database, settings=self.settings, marker=self.marker
+            )
+        if self.readonly:
+            self._hold_to_reading(connection)
+        return connection
+
+    def _hold_to_reading(self, connection: Connection) -> None:
+        """In a session the engine's own setting could not be taken off again, so the statement is looked at."""
+        if self.readonly == 2 and self.verb in ("SET", "USE"):
+            return
+        if connection.classify_query(self.sql)["query_class"].name != "READ_ONLY":
+            raise ClickHouseError(164, "READONLY", "default: Cannot execute query in readonly mode")
 
     def finish(self) -> None:
-        """Stop the clock."""
-        self.stats.elapsed_ns = time.perf_counter_ns() - self._clock
+        """Stop the clock, once."""
+        if not self.stats.elapsed_ns:
+            self.stats.elapsed_ns = time.perf_counter_ns() - self._clock
 
     def close(self) -> None:
         """Close a connection of its own; a session keeps its."""
         connection, self.connection = self.connection, None
-        if connection is not None and self.session is None:
+        if connection is None:
+            return
+        if self.session is None:
             connection.close()
+            return
+        for table in self.externals:
+            table.drop(connection)

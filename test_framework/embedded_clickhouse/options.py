@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from test_framework.errors import SettingsError
 
@@ -82,7 +83,7 @@ def parse_options(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         SettingsError: a value is not what it should be; names the option, the value and the expected type.
     """
     parsed = _parser().parse_args(argv)
-    extra = _read_json(parsed.config) if parsed.config else {}
+    extra: dict[str, Any] = _read_json(parsed.config) if parsed.config else {}
     user = str(extra.get("user", environ.get("CLICKHOUSE_USER") or "default"))
     password = str(extra.get("password", environ.get("CLICKHOUSE_PASSWORD", "")))
     accounts = [Credential(user, password)]
@@ -153,7 +154,7 @@ _CONFIG_KEYS = frozenset(
 )
 
 
-def _read_json(path: Path) -> dict[str, object]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -42,7 +42,7 @@ class ResultPipe:
         except BlockingIOError:
             return b""
 
-    async def wait(self, finished: asyncio.Future[object]) -> None:
+    async def wait(self, finished: asyncio.Future[None]) -> None:
         """Return when something can be read, or the query has finished."""
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()

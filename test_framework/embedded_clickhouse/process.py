@@ -1,11 +1,10 @@
-"""The process: directories, engine, listener, signals, in this order and back."""
+"""The process: engine, listeners, signals, in this order and back."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,14 +12,19 @@ from pathlib import Path
 
 from aiohttp import web
 
-from test_framework.embedded_clickhouse.config import write_configuration
+from test_framework.embedded_clickhouse.directories import Directories, open_engine
 from test_framework.embedded_clickhouse.engine import Engine
-from test_framework.embedded_clickhouse.handler import Endpoint
+from test_framework.embedded_clickhouse.handler import QueryHandler
 from test_framework.embedded_clickhouse.options import Options, environment, parse_options
-from test_framework.embedded_clickhouse.settings import quote_identifier
+from test_framework.embedded_clickhouse.replies import ReplyHeaders
+from test_framework.embedded_clickhouse.routes import Endpoint
 from test_framework.errors import FrameworkError, ResourceUnavailable
 
 __all__ = ["main"]
+
+_MAX_URL = 1 << 20
+_MAX_HEADER = 1 << 17
+_GRACE_SECONDS = 2.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _own_session() -> None:
-    """Leave the caller's process group: a kill sent by the engine to its group must not reach the caller."""
+    """Leave the caller's process group: what the engine sends to its group must not reach the caller."""
     with contextlib.suppress(PermissionError):
         os.setsid()
 
@@ -46,63 +50,75 @@ async def _serve(options: Options) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    directories = _prepare_directories(options.path)
-    engine = _open_engine(options, directories)
+    directories = Directories.prepare(options.path)
+    engine = open_engine(options, directories)
     try:
-        endpoint = Endpoint(
-            engine, options, spool=directories["spool"], display_name=_display_name(engine.package_version)
-        )
-        server = web.Server(
-            endpoint,
-            handler_cancellation=True,
-            auto_decompress=False,
-            max_line_size=1 << 20,
-            max_field_size=1 << 17,
-            access_log=None,
-        )
-        runner = web.ServerRunner(server)
-        await runner.setup()
-        site = web.TCPSite(runner, options.host, options.port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ResourceUnavailable(
-                f"port {options.port} on {options.host} cannot be used", cause=str(error), fix="choose another --port"
-            ) from error
-        if options.port_file:
-            _write_atomically(options.port_file, str(runner.addresses[0][1]))
-        await stop.wait()
-        await runner.cleanup()
+        await _listen(options, engine, directories, stop)
     finally:
         engine.close()
 
 
-def _display_name(version: str) -> str:
-    return f"embedded ClickHouse (chdb-core {version})"
-
-
-def _prepare_directories(path: Path) -> dict[str, Path]:
-    found = {name: path / name for name in ("data", "user_files", "spool", "configuration")}
-    shutil.rmtree(found["spool"], ignore_errors=True)
-    for directory in found.values():
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return found
-
-
-def _open_engine(options: Options, directories: dict[str, Path]) -> Engine:
-    main_file = write_configuration(
-        options, directories["configuration"], user_files=directories["user_files"], display_name="embedded ClickHouse"
+async def _listen(options: Options, engine: Engine, directories: Directories, stop: asyncio.Event) -> None:
+    headers = ReplyHeaders(engine)
+    handler = QueryHandler(engine, options, spool=directories.spool, user_files=directories.user_files, headers=headers)
+    server = web.Server(
+        Endpoint(handler, headers),
+        handler_cancellation=True,
+        auto_decompress=False,
+        access_log=None,
+        max_line_size=_MAX_URL,
+        max_field_size=_MAX_HEADER,
+        read_bufsize=1 << 20,
+        keepalive_timeout=30,
     )
-    engine = Engine(directories["data"], config_file=main_file, defaults={})
-    # Relative paths of file() are relative to the working directory of an embedded engine.
-    os.chdir(directories["user_files"])
-    # The embedded engine's own "default" database also shows the host's files as tables.
-    if engine.text("SELECT engine FROM system.databases WHERE name = 'default'") != "Atomic":
-        engine.text("DROP DATABASE default")
-        engine.text("CREATE DATABASE default ENGINE = Atomic")
-    if options.database:
-        engine.text(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(options.database)}")
-    return engine
+    runner = web.ServerRunner(server, shutdown_timeout=_GRACE_SECONDS)
+    await runner.setup()
+    expiry = asyncio.create_task(handler.expire_sessions())
+    try:
+        await _bind(web.TCPSite(runner, options.host, options.port), options.host, options.port)
+        port = int(runner.addresses[0][1])
+        async with contextlib.AsyncExitStack() as stack:
+            if options.native_port is not None:
+                await stack.enter_async_context(await _hint_listener(options.host, options.native_port, port))
+            if options.port_file:
+                _write_atomically(options.port_file, str(port))
+            await stop.wait()
+    finally:
+        expiry.cancel()
+        await handler.registry.kill_all()
+        await runner.cleanup()
+        handler.close()
+
+
+async def _bind(site: web.TCPSite, host: str, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        raise ResourceUnavailable(
+            f"port {port} on {host} cannot be used",
+            cause=str(error),
+            fix="choose another --port, or 0 for any free one",
+        ) from error
+
+
+async def _hint_listener(host: str, port: int, http_port: int) -> asyncio.Server:
+    """What a server's native port says to HTTP clients. The native protocol itself is not there."""
+    text = (
+        f"HTTP/1.0 400 Bad Request\r\n\r\nPort {port} is for clickhouse-client program, "
+        f"which the embedded engine cannot serve.\r\nYou must use port {http_port} for HTTP.\r\n"
+    )
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError):
+            await asyncio.wait_for(reader.read(1), 5)
+            writer.write(text.encode())
+            await writer.drain()
+        writer.close()
+
+    try:
+        return await asyncio.start_server(answer, host, port)
+    except OSError as error:
+        raise ResourceUnavailable(f"port {port} on {host} cannot be used", cause=str(error)) from error
 
 
 def _write_atomically(path: Path, text: str) -> None:

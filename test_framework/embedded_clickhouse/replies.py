@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
+import tempfile
 import time
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
 
 from aiohttp import web
 
+from test_framework.embedded_clickhouse.encodings import Encoder
+from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.errors import ClickHouseError, translate
-from test_framework.embedded_clickhouse.job import Stats
+from test_framework.embedded_clickhouse.job import Job, Stats
 from test_framework.embedded_clickhouse.results import Source
 
-__all__ = ["Encoder", "ReplyHeaders", "error_reply", "send_result"]
+__all__ = ["Reply", "ReplyHeaders", "error_reply", "send_result"]
 
 #: What a server keeps before the first byte goes out: an error before that is a clean error with its own status.
 HOLD_BYTES = 1 << 20
 HOLD_SECONDS = 2.0
+_SPOOL_AFTER = 16 << 20
+_LARGE = 1 << 16
 
 _CONTENT_TYPES = {
     "arrow": "application/octet-stream",
@@ -57,7 +66,7 @@ def content_type(format: str) -> str:
     name = format.lower()
     if name in _CONTENT_TYPES:
         return _CONTENT_TYPES[name]
-    if name.startswith("tabseparated") or name.startswith("tsv"):
+    if name.startswith(("tabseparated", "tsv")):
         return "text/tab-separated-values; charset=UTF-8"
     if "json" in name:
         each_row = name.endswith(("eachrow", "eachrowwithprogress", "lines", "names", "types")) or name == "ndjson"
@@ -65,26 +74,21 @@ def content_type(format: str) -> str:
     return "text/plain; charset=UTF-8"
 
 
-class Encoder(Protocol):
-    """A response encoding as a stream: compression, or nothing."""
-
-    def feed(self, data: bytes) -> bytes: ...
-    def finish(self) -> bytes: ...
-
-
 class ReplyHeaders:
     """The headers that every answer carries."""
 
-    def __init__(self, *, display_name: str, timezone: str, version: str) -> None:
-        self.display_name = display_name
-        self.timezone = timezone
-        self.version = version
+    def __init__(self, engine: Engine) -> None:
+        self.display_name = engine.display_name
+        self.timezone = engine.timezone
+        self.version = engine.version
+        self.server = f"chdb-core/{engine.package_version} (embedded ClickHouse {engine.version})"
 
     def common(self, query_id: str) -> dict[str, str]:
         return {
             "X-ClickHouse-Server-Display-Name": self.display_name,
             "X-ClickHouse-Query-Id": query_id,
             "X-ClickHouse-Timezone": self.timezone,
+            "Server": self.server,
             "Keep-Alive": "timeout=30, max=9999",
         }
 
@@ -119,75 +123,146 @@ def error_reply(error: ClickHouseError, headers: ReplyHeaders, query_id: str) ->
     )
 
 
-async def _hold_back(source: Source) -> tuple[list[bytes], bool]:
-    """Pieces up to the limit of what is held back, and whether they are all."""
-    pieces: list[bytes] = []
-    size, deadline = 0, 0.0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """How one result is to be sent.
+
+    Attributes:
+        format: output format, empty for a statement without output: clients tell the two apart by its header.
+        extra: further headers.
+        encoder: compression of the body.
+        whole: keep everything until the end, so that an error always has its own status.
+        hold: bytes kept before the first goes out, at least.
+        spool: directory for what is kept and does not fit into memory.
+    """
+
+    headers: ReplyHeaders
+    query_id: str
+    format: str
+    extra: Mapping[str, str]
+    job: Job
+    encoder: Encoder | None
+    executor: Executor
+    whole: bool
+    hold: int
+    spool: Path
+
+    def all_headers(self, tag: str) -> dict[str, str]:
+        """The headers, with the summary of what is known now."""
+        headers = {**self.headers.common(self.query_id), "X-ClickHouse-Exception-Tag": tag, **self.extra}
+        if self.format:
+            headers["X-ClickHouse-Format"] = self.format
+            headers["Content-Type"] = content_type(self.format)
+        headers["X-ClickHouse-Summary"] = summary(self.job.stats)
+        return headers
+
+    async def encode(self, data: bytes) -> bytes:
+        """Compress a piece; a large one in a worker thread, since others wait for the event loop."""
+        if self.encoder is None or not data:
+            return data
+        if len(data) < _LARGE:
+            return self.encoder.feed(data)
+        return await asyncio.get_running_loop().run_in_executor(self.executor, self.encoder.feed, data)
+
+    def encoded_end(self) -> bytes:
+        return self.encoder.finish() if self.encoder else b""
+
+
+class _Held:
+    """What has been read and not been sent: in memory, then in a file without a name."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self._reply = reply
+        self._file: IO[bytes] | None = None
+
+    async def add(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        self.size += len(piece)
+        if self._reply.whole and self.size > _SPOOL_AFTER:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._reply.spool)  # noqa: SIM115 - lives as long as this object
+            data, self.pieces = b"".join(self.pieces), []
+            await asyncio.get_running_loop().run_in_executor(self._reply.executor, self._file.write, data)
+
+    async def drain(self) -> AsyncIterator[bytes]:
+        """Everything that is held, in order."""
+        if self._file is not None:
+            self._file.seek(0)
+            loop = asyncio.get_running_loop()
+            while data := await loop.run_in_executor(self._reply.executor, self._file.read, HOLD_BYTES):
+                yield data
+        pieces, self.pieces = self.pieces, []
+        for piece in pieces:
+            yield piece
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+async def _hold_back(source: Source, reply: Reply, held: _Held) -> bool:
+    """Read up to the limit of what is held back; whether that was all."""
+    limit, deadline = max(HOLD_BYTES, reply.hold), 0.0
     while True:
         piece = await source.read()
         if not piece:
-            return pieces, True
-        pieces.append(piece)
-        size += len(piece)
+            return True
+        await held.add(piece)
+        if reply.whole:
+            continue
         now = time.monotonic()
         deadline = deadline or now + HOLD_SECONDS
-        if size >= HOLD_BYTES or now > deadline:
-            return pieces, False
+        if held.size >= limit or now > deadline:
+            return False
 
 
 async def send_result(
-    request: web.Request,
-    source: Source,
-    *,
-    headers: ReplyHeaders,
-    query_id: str,
-    extra: Mapping[str, str],
-    stats: Stats,
-    encoder: Encoder | None,
+    request: web.BaseRequest, source: Source, reply: Reply, *, release: Callable[[], Awaitable[None]]
 ) -> web.StreamResponse:
     """Send a result: whole when it is small, otherwise as it comes.
+
+    Args:
+        release: gives back the session and the query id; called before the client can see the end of the answer.
 
     Raises:
         RuntimeError: the engine's error, as long as nothing was sent. Later it becomes part of the body.
     """
-    pieces, complete = await _hold_back(source)
-    tag = secrets.token_hex(8)
-    all_headers = {**headers.common(query_id), "X-ClickHouse-Exception-Tag": tag, **extra}
-    all_headers["X-ClickHouse-Summary"] = summary(stats)
-    if complete:
-        body = b"".join(pieces)
-        if encoder is not None and body:
-            body = encoder.feed(body) + encoder.finish()
-        return web.Response(body=body, headers=all_headers)
-    response = web.StreamResponse(headers=all_headers)
-    response.enable_chunked_encoding()
-    await response.prepare(request)
-    await _stream(response, source, pieces, encoder=encoder, tag=tag, version=headers.version)
-    return response
+    held = _Held(reply)
+    try:
+        complete = await _hold_back(source, reply, held)
+        reply.job.stats.result_bytes = reply.job.stats.result_bytes or held.size
+        tag = secrets.token_hex(8)
+        if complete and held.size <= _SPOOL_AFTER:
+            body = b"".join(held.pieces)
+            if reply.encoder is not None:
+                body = await reply.encode(body) + reply.encoded_end()
+            return web.Response(body=body, headers=reply.all_headers(tag))
+        response = web.StreamResponse(headers=reply.all_headers(tag))
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        async for piece in held.drain():
+            await _write(response, await reply.encode(piece))
+        if not complete:
+            await _stream(response, source, reply, tag)
+        await release()
+        await _write(response, reply.encoded_end())
+        await response.write_eof()
+        return response
+    finally:
+        held.close()
 
 
-async def _stream(
-    response: web.StreamResponse,
-    source: Source,
-    pieces: list[bytes],
-    *,
-    encoder: Encoder | None,
-    tag: str,
-    version: str,
-) -> None:
-    while pieces:
-        for piece in pieces:
-            await _write(response, encoder.feed(piece) if encoder else piece)
-        try:
-            piece = await source.read()
-        except RuntimeError as error:
-            text = translate(error).text(version)
-            await _write(response, encoder.feed(_tagged(text, tag)) if encoder else _tagged(text, tag))
-            break
-        pieces = [piece] if piece else []
-    if encoder:
-        await _write(response, encoder.finish())
-    await response.write_eof()
+async def _stream(response: web.StreamResponse, source: Source, reply: Reply, tag: str) -> None:
+    """Send what comes; an error becomes the tagged end of the body."""
+    try:
+        while piece := await source.read():
+            reply.job.stats.result_bytes += len(piece)
+            await _write(response, await reply.encode(piece))
+    except RuntimeError as raised:
+        error = reply.job.error = translate(raised)
+        await _write(response, await reply.encode(_tagged(error.text(reply.headers.version), tag)))
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:

@@ -62,15 +62,39 @@ class QueryRequest:
 
     @property
     def database(self) -> str:
-        return self.arguments.get("database") or self.headers.get("X-ClickHouse-Database", "")
+        return self.headers.get("X-ClickHouse-Database") or self.arguments.get("database", "")
 
     @property
     def default_format(self) -> str:
-        return self.arguments.get("default_format") or self.headers.get("X-ClickHouse-Format", "")
+        return self.headers.get("X-ClickHouse-Format") or self.arguments.get("default_format", "")
 
     @property
     def session_id(self) -> str:
         return self.arguments.get("session_id", "")
+
+    @property
+    def revision(self) -> int:
+        """Revision of the native protocol that the client's reader knows; 0 for none.
+
+        Raises:
+            ClickHouseError: not a number.
+        """
+        return self.number("client_protocol_version", 0)
+
+    def number(self, name: str, default: int) -> int:
+        """An argument or setting that is a number.
+
+        Raises:
+            ClickHouseError: it is none.
+        """
+        text = self.arguments.get(name) or self.settings.get(name, "")
+        if not text:
+            return default
+        if not text.isascii() or not text.isdigit():
+            raise ClickHouseError(
+                27, "CANNOT_PARSE_INPUT_ASSERTION_FAILED", f"Cannot parse the value of {name}: '{text}' is not a number"
+            )
+        return int(text)
 
     def flag(self, name: str) -> bool:
         """Whether a boolean transport key or setting is on."""

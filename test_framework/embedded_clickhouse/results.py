@@ -11,9 +11,10 @@ from typing import Protocol
 
 from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.job import Job
+from test_framework.embedded_clickhouse.native_output import NativePatch
 from test_framework.embedded_clickhouse.pipes import ResultPipe
 
-__all__ = ["BufferedSource", "DocumentSource", "NativeSource", "Source"]
+__all__ = ["BufferedSource", "DocumentSource", "EmptySource", "NativeSource", "Source"]
 
 _CHUNK = 1 << 20
 _HOP_SECONDS = 0.05
@@ -33,6 +34,16 @@ class Source(Protocol):
         """Stop whatever still runs. Harmless at the end, and twice."""
 
 
+class EmptySource:
+    """The answer of a statement that gives none."""
+
+    async def read(self) -> bytes:
+        return b""
+
+    async def close(self) -> None:
+        """Nothing runs."""
+
+
 class BufferedSource:
     """A statement whose answer is small: DDL, SHOW, EXPLAIN. One hop to a worker thread."""
 
@@ -43,9 +54,8 @@ class BufferedSource:
     async def read(self) -> bytes:
         if self._given:
             return b""
-        data = await asyncio.shield(self._future)
         self._given = True
-        return data
+        return await asyncio.shield(self._future)
 
     async def close(self) -> None:
         await asyncio.wait({self._future})
@@ -96,11 +106,9 @@ class DocumentSource:
 
 
 class NativeSource:
-    """A SELECT in Native: the engine's blocks one by one, so that each can be given what the client's revision expects."""
+    """A SELECT in Native: the engine's blocks one by one, each made what the client's revision expects."""
 
-    def __init__(
-        self, job: Job, engine: Engine, executor: Executor, *, patch: Callable[[bytes, int], bytes] | None
-    ) -> None:
+    def __init__(self, job: Job, engine: Engine, executor: Executor, *, patch: NativePatch | None) -> None:
         self._job = job
         self._engine = engine
         self._executor = executor
@@ -145,7 +153,7 @@ class NativeSource:
             rows = block.rows_read()
             stats.result_rows += rows
             data = block.bytes()
-            pieces.append(self._patch(data, rows) if self._patch else data)
+            pieces.append(self._patch(data, rows, connection) if self._patch else data)
             size += len(data)
         return pieces
 

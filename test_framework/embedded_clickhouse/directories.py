@@ -1,0 +1,62 @@
+"""The data directory: what lies where, and how the engine is opened on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from test_framework.embedded_clickhouse.config import write_configuration
+from test_framework.embedded_clickhouse.engine import Engine
+from test_framework.embedded_clickhouse.options import Options
+from test_framework.embedded_clickhouse.plan import PROCESSES_VIEW
+from test_framework.embedded_clickhouse.settings import quote_identifier
+
+__all__ = ["Directories", "open_engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Directories:
+    """The parts of ``--path``. ``user_files`` is the only one that statements can name files of."""
+
+    data: Path
+    user_files: Path
+    spool: Path
+    configuration: Path
+
+    @staticmethod
+    def prepare(path: Path) -> Directories:
+        """Create what is missing; what an earlier process spooled goes."""
+        found = Directories(*(path / name for name in ("data", "user_files", "spool", "configuration")))
+        shutil.rmtree(found.spool, ignore_errors=True)
+        for directory in (found.data, found.user_files, found.spool, found.configuration):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return found
+
+
+def open_engine(options: Options, directories: Directories) -> Engine:
+    """Open the engine and make its catalogue look like a server's."""
+    main_file = write_configuration(options, directories.configuration, user_files=directories.user_files)
+    # Relative paths of file() are taken from the working directory of the process.
+    os.chdir(directories.user_files)
+    engine = Engine(directories.data, config_file=main_file, defaults={})
+    try:
+        _make_default_database(engine)
+        if options.database:
+            engine.text(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(options.database)}")
+        client_id = f"if(Settings['{engine.marker}'] = '', query_id, Settings['{engine.marker}'])"
+        columns = f"* REPLACE ({client_id} AS query_id, {client_id} AS initial_query_id)"
+        view = PROCESSES_VIEW.decode()
+        engine.text(f"CREATE OR REPLACE VIEW system.{view} AS SELECT {columns} FROM system.processes")  # noqa: S608 - constants only
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def _make_default_database(engine: Engine) -> None:
+    """The engine's own ``default`` shows the files of the host as tables; a server's is Atomic."""
+    if engine.text("SELECT engine FROM system.databases WHERE name = 'default'") != "Atomic":
+        engine.text("DROP DATABASE default")
+        engine.text("CREATE DATABASE default ENGINE = Atomic")
