@@ -103,7 +103,9 @@ def install_venv_package(python: str) -> bool:
 
 def install(venv: Path) -> None:
     """The locked dependencies, each checked against its hash, then this project in place."""
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
+    if not sys.stderr.isatty():
+        pip.append("--quiet")
     packages = sum(1 for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line)
     say(f"installing {packages} locked packages (the first time takes a minute or two)")
     for arguments in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import secrets
 import subprocess
 import time
 from dataclasses import dataclass
@@ -12,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from test_framework.errors import ServiceUnavailable, StackError
-from test_framework.seeding import Plan, seed_all
-from test_framework.services.base import BuildStep
+from test_framework.seeding import seed_all
 from test_framework.settings import Variables
 from test_framework.stack.addresses import TARGETS, Address, check_ports, endpoints_at, reachable
 from test_framework.stack.backend import Report, StartRequest
@@ -40,23 +40,23 @@ class ComposeBackend:
     name: str = "compose"
 
     async def start(self, request: StartRequest) -> StackState:
+        stack_id = secrets.token_hex(8)
         self._clear_leftovers()
         check_ports(request.definition)
         deadline = Deadline.after(request.settings.startup_timeout)
         try:
-            await self._up(request.definition.files, deadline)
-            state = self._state(request)
-            if _needs_project(request.plan):
-                # A migration or a callable lives in the user's project, which the seeder's container does not have.
-                self.report("test-seeder", "seeding from this project")
-                await seed_all(state.endpoints, request.plan, timeout=deadline.remaining)
+            await self._up(request, stack_id, deadline)
+            state = self._state(request, stack_id)
+            # What the seeder's container cannot know of is loaded from here: migrations, callables, several folders.
+            # When it has loaded everything already, this asks each server one question.
+            await seed_all(state.endpoints, request.plan, stack_id=state.stack_id, timeout=deadline.remaining)
             answer = await wait_for_monitor(
                 state.endpoints.monitor, deadline, lambda: self._container_log("test-monitor", LOG_LINES)
             )
         except BaseException:
             self._down()
             raise
-        return _with_identity(state, answer)
+        return _with_versions(state, answer)
 
     async def stop(self, state: StackState | None) -> bool:
         found = bool(self._compose().containers())
@@ -68,10 +68,14 @@ class ComposeBackend:
     def logs(self, state: StackState, service: str, lines: int) -> str:
         return self._container_log(service, lines)
 
-    def _compose(self, files: tuple[Path, ...] = ()) -> Compose:
-        return Compose(
-            project=self.stack_name, files=files, environment={**self.variables, "TEST_STACK_NAME": self.stack_name}
-        )
+    def _compose(self, request: StartRequest | None = None, stack_id: str = "") -> Compose:
+        environment = {**self.variables, "TEST_STACK_NAME": self.stack_name, "TEST_STACK_ID": stack_id}
+        if request:
+            # Compose would take a relative path from the compose file's directory, and it can mount but one.
+            folders = request.settings.fixtures_dirs
+            environment["TEST_FIXTURES_DIR"] = str(folders[0].resolve()) if len(folders) == 1 else ""
+        files = request.definition.files if request else ()
+        return Compose(project=self.stack_name, files=files, environment=environment)
 
     def _clear_leftovers(self) -> None:
         """Nothing of ours is up, says the state: containers of this project are what an interrupted command left."""
@@ -79,14 +83,14 @@ class ComposeBackend:
             self.report("", "removing containers that an earlier command left behind")
             self._down()
 
-    async def _up(self, files: tuple[Path, ...], deadline: Deadline) -> None:
+    async def _up(self, request: StartRequest, stack_id: str, deadline: Deadline) -> None:
         self.report("", "starting the containers (images are built the first time, which takes minutes)")
         wait = str(max(1, int(deadline.remaining)))
-        status, output = await self._compose(files).follow(
+        status, output = await self._compose(request, stack_id).follow(
             self._report_line, "up", "-d", "--wait", "--wait-timeout", wait
         )
         if status != 0:
-            raise self._failure(output, files)
+            raise self._failure(output, request.definition.files)
 
     def _report_line(self, line: str) -> None:
         if match := _CONTAINER_LINE.fullmatch(line.strip()):
@@ -129,7 +133,7 @@ class ComposeBackend:
         except (ValueError, KeyError, IndexError, TypeError):
             return None
 
-    def _state(self, request: StartRequest) -> StackState:
+    def _state(self, request: StartRequest, stack_id: str) -> StackState:
         published = {str(row["Service"]): row.get("Publishers") or [] for row in self._compose().containers()}
         addresses = {name: _published(published.get(name, []), target.port) for name, target in TARGETS.items()}
         lost = [name for name, address in addresses.items() if address is None]
@@ -142,7 +146,7 @@ class ComposeBackend:
         return StackState(
             stack_name=self.stack_name,
             backend=self.name,
-            stack_id="",
+            stack_id=stack_id,
             definition=request.definition.digest,
             project_dir=str(request.settings.project_dir),
             started_at=time.time(),
@@ -167,19 +171,13 @@ class ComposeBackend:
             )
 
 
-def _needs_project(plan: Plan) -> bool:
-    return any(isinstance(step, BuildStep) for steps in plan.steps.values() for step in steps)
-
-
 def _published(publishers: list[dict[str, Any]], target: int) -> Address | None:
     """The last published port of ``target``: an override that appends a port means that one."""
     found = [row for row in publishers if row.get("TargetPort") == target and row.get("PublishedPort")]
     return Address(reachable(str(found[-1].get("URL", ""))), int(found[-1]["PublishedPort"])) if found else None
 
 
-def _with_identity(state: StackState, answer: dict[str, Any]) -> StackState:
-    """The stack id that the seeder wrote, and the versions, as the monitor tells them."""
-
+def _with_versions(state: StackState, answer: dict[str, Any]) -> StackState:
+    """The servers' versions as the monitor tells them."""
     services = answer.get("services", {})
-    versions = {name: str(row.get("version")) for name, row in services.items()}
-    return dataclasses.replace(state, stack_id=str(answer.get("stack_id") or ""), versions=versions)
+    return dataclasses.replace(state, versions={name: str(row.get("version")) for name, row in services.items()})
