@@ -15,10 +15,12 @@ from benchmarks.common import Section, machine
 
 HERE = Path(__file__).resolve().parent
 RECORD = HERE.parent / "docs" / "benchmarks.md"
-PREAMBLE = (
-    "# Benchmarks\n\nMade by `make bench`; each figure is the median of the runs given beside it. Machines are shared and"
-    " noisy: read the ratios,\nwhich come from interleaved runs of both sides.\n"
-)
+PREAMBLE = """\
+# Benchmarks
+
+Made by `make bench`; each figure is the median of the runs given beside it. Machines are shared and noisy: read the
+ratios, which come from interleaved runs of both sides.
+"""
 
 
 def names() -> list[str]:
