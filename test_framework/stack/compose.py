@@ -51,7 +51,7 @@ class ComposeBackend:
             # When it has loaded everything already, this asks each server one question.
             await seed_all(state.endpoints, request.plan, stack_id=state.stack_id, timeout=deadline.remaining)
             answer = await wait_for_monitor(
-                state.endpoints.monitor, deadline, lambda: self._container_log("test-monitor", LOG_LINES)
+                state.endpoints.monitor, deadline, log=lambda: self._container_log("test-monitor", LOG_LINES)
             )
         except BaseException:
             self._down()

@@ -87,12 +87,17 @@ class Stack:
         definition, settings = self.definition(), self.settings()
         if result := self._already_up(settings.published, definition, settings):
             return result
-        async with self._lock("up"):
+        async with self._lock("up") as lock:
             # Read again: whoever held the lock may have brought it up for us.
             state = read_state(self.directory)
             if result := self._already_up(state, definition, settings):
                 return result
-            started = await self._replace(state, definition)
+            try:
+                started = await self._replace(state, definition)
+            except BaseException:
+                if read_state(self.directory) is None:
+                    lock.forget()
+                raise
         return UpResult(state=started, started=True, health=fetch_health(started.endpoints.monitor))
 
     async def _replace(self, state: StackState | None, definition: StackDefinition) -> StackState:

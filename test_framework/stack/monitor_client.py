@@ -28,8 +28,16 @@ def fetch_health(endpoint: MonitorEndpoint, timeout: float = 1.0) -> dict[str, A
     return answer if isinstance(answer, dict) else None
 
 
-async def wait_for_monitor(endpoint: MonitorEndpoint, deadline: Deadline, log: Callable[[], str]) -> dict[str, Any]:
+async def wait_for_monitor(
+    endpoint: MonitorEndpoint,
+    deadline: Deadline,
+    *,
+    log: Callable[[], str],
+    check_alive: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     """Wait until the monitor calls the whole stack healthy, and return what it says.
+
+    ``check_alive`` raises when the monitor has died, which ends the wait at once.
 
     Raises:
         ServiceUnavailable: it did not in time; the message holds its last answer.
@@ -38,6 +46,8 @@ async def wait_for_monitor(endpoint: MonitorEndpoint, deadline: Deadline, log: C
 
     async def check() -> dict[str, Any] | None:
         last[0] = await asyncio.to_thread(fetch_health, endpoint)
+        if last[0] is None:
+            check_alive()
         return last[0] if last[0] and last[0].get("status") == "healthy" else None
 
     answer = await wait_until(check, deadline, interval=0.03)

@@ -131,7 +131,13 @@ class _Start:
         probes = await _all_or_first_error([self._wait(service, deadline) for service in SERVICES])
         await self._seed()
         self.report("test-monitor", "waiting for its first healthy answer")
-        await wait_for_monitor(servers.endpoints.monitor, deadline, lambda: log_tail(supervisor.log("test-monitor")))
+        first_pid: list[int] = []
+        await wait_for_monitor(
+            servers.endpoints.monitor,
+            deadline,
+            log=lambda: log_tail(supervisor.log("test-monitor")),
+            check_alive=lambda: self._check_alive("test-monitor", first_pid),
+        )
         self.report("test-monitor", "healthy")
         return {probe.service: probe.version or "" for probe in probes}
 
