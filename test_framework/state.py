@@ -52,14 +52,18 @@ def find_state_directory(stack_name: str, base: str | None = None) -> Path:
     below the system's temporary one takes its place.
     """
     if base:
-        return Path(base) / stack_name
+        return Path(base).absolute() / stack_name
     import platformdirs
 
     home = platformdirs.user_state_path("test-framework")
     existing = next(parent for parent in (home, *home.parents) if parent.exists())
     if os.access(existing, os.W_OK):
         return home / stack_name
-    return Path(tempfile.gettempdir()) / f"test-framework-{os.getuid()}" / stack_name
+    return _temporary_home() / stack_name
+
+
+def _temporary_home() -> Path:
+    return Path(tempfile.gettempdir()) / f"test-framework-{os.getuid()}"
 
 
 def ensure_state_directory(directory: Path) -> Path:
@@ -68,9 +72,12 @@ def ensure_state_directory(directory: Path) -> Path:
     Raises:
         SettingsError: it exists and is another user's, or it cannot be created.
     """
+    # Everybody can write in the temporary directory: there the directory above ours must be our own, too.
+    guarded = [directory.parent, directory] if directory.parent == _temporary_home() else [directory]
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = directory.stat().st_uid
+        for each in guarded:
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owners = {each.lstat().st_uid for each in guarded}
     except OSError as error:
         raise SettingsError(
             "the stack's state directory cannot be created",
@@ -78,39 +85,53 @@ def ensure_state_directory(directory: Path) -> Path:
             cause=str(error),
             fix="set TEST_STATE_DIR to a directory you can write",
         ) from error
-    if owner != os.getuid():
-        raise SettingsError(
-            "the stack's state directory belongs to another user",
-            where=str(directory),
-            cause=f"its owner is uid {owner}, you are uid {os.getuid()}",
-            fix="set TEST_STATE_DIR to a directory of your own",
-        )
+    if owners != {os.getuid()}:
+        raise _foreign(directory, owners)
     return directory
+
+
+def _foreign(path: Path, owners: set[int]) -> SettingsError:
+    return SettingsError(
+        "the stack's state belongs to another user",
+        where=str(path),
+        cause=f"owned by uid {', '.join(map(str, sorted(owners)))}, you are uid {os.getuid()}",
+        fix="set TEST_STATE_DIR to a directory of your own",
+    )
 
 
 def read_state(directory: Path) -> StackState | None:
     """What the stack published, or ``None`` when nothing is up.
 
     Raises:
-        SettingsError: the file is there and cannot be understood.
+        SettingsError: the file is there and cannot be understood, or somebody else wrote it.
     """
     file = directory / STATE_FILE
     try:
-        text = file.read_text("utf-8")
+        with file.open("rb") as stream:
+            owner = os.fstat(stream.fileno()).st_uid
+            text = stream.read()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    if owner != os.getuid():
+        raise _foreign(file, {owner})
     try:
         values = json.loads(text)
         if values.pop("version") != STATE_VERSION:
             raise ValueError("it was written by another version of this package")
         return StackState(**{**values, "endpoints": Endpoints.from_dict(values["endpoints"])})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SettingsError(
-            "the stack's state file cannot be understood",
-            where=str(file),
-            cause=str(error),
-            fix="run 'make test-down' (it cleans up without the file too), then 'make test-up'",
-        ) from error
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> SettingsError:
+    return SettingsError(
+        "the stack's state file cannot be understood",
+        where=str(file),
+        cause=f"{type(error).__name__}: {error}",
+        fix="run 'make test-down' (it cleans up without the file too), then 'make test-up'",
+    )
 
 
 def write_state(directory: Path, state: StackState) -> None:

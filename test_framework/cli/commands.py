@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -187,18 +188,39 @@ def _quiet_stack(project_dir: Path, backend: str | None = None) -> Stack:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` so that SIGTERM ends it as Ctrl-C does: cancelled, with everything cleaned up."""
+    """Run ``work`` so that Ctrl-C, SIGTERM and a closed terminal cancel it, with everything cleaned up.
+
+    The signals go through the event loop, once: a second Ctrl-C cannot interrupt the cleaning up.
+    """
 
     async def guarded() -> T:
         task = asyncio.current_task()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await work
+        stop = _once(task.cancel)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a shell's background job
+                asyncio.get_running_loop().add_signal_handler(number, stop)
+        try:
+            return await work
+        except FrameworkError:
+            # Ctrl-C goes to child processes as well: what then looks like their failure is an interruption.
+            await asyncio.sleep(0.02)
+            raise
 
     try:
         return asyncio.run(guarded())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def _once(action: Callable[[], object]) -> Callable[[], None]:
+    left = [action]
+
+    def act() -> None:
+        if left:
+            left.pop()()
+
+    return act
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -215,3 +237,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was begun has been undone", err=True)
         sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough ("logs | head"). Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_UNHEALTHY)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from test_framework.endpoints import (
@@ -13,9 +14,9 @@ from test_framework.endpoints import (
     RedisEndpoint,
     Secret,
 )
-from test_framework.errors import SettingsError
+from test_framework.errors import ResourceUnavailable, SettingsError
 from test_framework.stack.definition import ServiceDefinition, StackDefinition
-from test_framework.stack.ports import choose_port
+from test_framework.stack.ports import hold_port
 
 __all__ = ["TARGETS", "Address", "check_ports", "choose_addresses", "endpoints_at"]
 
@@ -52,22 +53,43 @@ def reachable(host_ip: str) -> str:
 
 
 def choose_addresses(definition: StackDefinition) -> dict[str, Address]:
-    """Where each server will listen, with a free port for each that is 0.
+    """Where each server will listen, with a free port for each that is 0; no two get the same one.
 
     Raises:
-        ResourceUnavailable: a fixed port is taken.
+        ResourceUnavailable: a fixed port is taken, or two servers want the same one.
     """
-    chosen = {}
-    for name, target in TARGETS.items():
-        port = definition.services[name].port(target.port)
-        host = port.host_ip if port.host_ip != "localhost" else "127.0.0.1"
-        chosen[name] = Address(host, choose_port(host, port.published, service=name, variable=target.variable))
+    return _choose(definition, ())
+
+
+def check_ports(definition: StackDefinition, *, held: Collection[int] = ()) -> None:
+    """See whether the fixed ports are free; those in ``held`` are ours and will be given up.
+
+    Raises:
+        ResourceUnavailable: one is taken; the message names who has it.
+    """
+    _choose(definition, held)
+
+
+def _choose(definition: StackDefinition, held: Collection[int]) -> dict[str, Address]:
+    chosen: dict[str, Address] = {}
+    with contextlib.ExitStack() as holding:
+        for name, target in TARGETS.items():
+            port = definition.services[name].port(target.port)
+            host = port.host_ip if port.host_ip != "localhost" else "127.0.0.1"
+            number = port.published
+            if number not in held:
+                taken = {each.port: other for other, each in chosen.items()}
+                if number in taken:
+                    raise ResourceUnavailable(
+                        f"{name} and {taken[number]} want the same port {number}",
+                        where=port.place,
+                        fix=f"give one of them another port ({target.variable}); 0 picks a free one",
+                    )
+                number = holding.enter_context(
+                    hold_port(host, number, service=name, variable=target.variable, place=port.place)
+                )
+            chosen[name] = Address(host, number)
     return chosen
-
-
-def check_ports(definition: StackDefinition) -> None:
-    """Raise :class:`~test_framework.errors.ResourceUnavailable` if a fixed port is taken, naming who has it."""
-    choose_addresses(definition)
 
 
 def endpoints_at(definition: StackDefinition, addresses: Mapping[str, Address]) -> Endpoints:

@@ -26,6 +26,7 @@ from test_framework.errors import ServiceUnavailable
 from test_framework.services.postgres.client import quote_literal
 from test_framework.stack.binaries import Program
 from test_framework.stack.ports import choose_port
+from test_framework.stack.run_directory import MARKER
 
 __all__ = ["PreparedCluster", "cluster_arguments", "os_user_for_postgres"]
 
@@ -95,32 +96,41 @@ class PreparedCluster:
         return (self._cached / _COMPLETE).exists()
 
     async def copy_to(self, target: Path, scratch: Path, report: Callable[[str], None]) -> None:
-        """Put the cluster at ``target`` (which must not exist), preparing it in ``scratch`` first if it is not cached.
+        """Put the cluster at ``target`` (which must not exist), preparing it if it is not cached.
+
+        ``scratch`` is the run directory, on the same file system as ``target``.
 
         Raises:
             ServiceUnavailable: initdb or the server failed while it was prepared.
         """
         if not self.ready:
             report("preparing a PostgreSQL cluster (once per seed and version)")
-            await self._prepare(scratch)
+            await self._prepare(target, scratch, report)
+            return
+        with contextlib.suppress(OSError):
+            os.utime(self._cached)  # before the copy, so that nobody throws away as old what we read
         # Ownership and modes come along: the server refuses a data directory that is not its user's own.
         _checked(["cp", "-a", str(self._cached / "data"), str(target)], "copy the prepared cluster")
-        with contextlib.suppress(OSError):
-            os.utime(self._cached)
 
-    async def _prepare(self, scratch: Path) -> None:
+    async def _prepare(self, target: Path, scratch: Path, report: Callable[[str], None]) -> None:
         user = os_user_for_postgres()
+        environment = {**os.environ, MARKER: str(scratch)}
         with tempfile.TemporaryDirectory(dir=scratch, prefix="prepare-") as temporary:
             work = Path(temporary)
             if user:
                 shutil.chown(work, user)
             data = work / "data"
-            _checked([str(self.initdb), "-D", str(data), *_INITDB, "--no-sync"], "initialise a cluster", user=user)
+            initdb = [str(self.initdb), "-D", str(data), *_INITDB, "--no-sync"]
+            _checked(initdb, "initialise a cluster", user=user, environment=environment)
             self._configure(data, user)
             self._bootstrap(data, user)
-            with self._running(data, user, work / "server.log") as running:
+            with self._running(data, user, work / "server.log", environment) as running:
                 await self.seed(running)
-            self._keep(data)
+            try:
+                self._keep(data)
+            except (OSError, ServiceUnavailable) as error:
+                report(f"the prepared cluster cannot be kept for the next start: {str(error).splitlines()[-1].strip()}")
+            data.rename(target)
 
     def _configure(self, data: Path, user: str | None) -> None:
         for name in ("postgresql.test.conf", "pg_hba.conf"):
@@ -154,13 +164,22 @@ class PreparedCluster:
             )
 
     @contextlib.contextmanager
-    def _running(self, data: Path, user: str | None, log: Path) -> Iterator[PostgresEndpoint]:
+    def _running(
+        self, data: Path, user: str | None, log: Path, environment: dict[str, str]
+    ) -> Iterator[PostgresEndpoint]:
         """The server on a free port of the loopback, ended when the block is left."""
         port = choose_port("127.0.0.1", 0, service="test-postgres", variable="TEST_POSTGRES_PORT")
         command = [str(self.postgres.path), "-D", str(data), *cluster_arguments(port, "127.0.0.1", ())]
         with log.open("wb") as output:
             server = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, user=user, cwd="/"
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                user=user,
+                cwd="/",
+                env=environment,
+                start_new_session=True,  # the terminal's Ctrl-C is for us
             )
         try:
             yield dataclasses.replace(self.endpoint, host="127.0.0.1", port=port)
@@ -188,13 +207,30 @@ class PreparedCluster:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _checked(command: Sequence[str], purpose: str, *, user: str | None = None, text: str | None = None) -> str:
+def _checked(
+    command: Sequence[str],
+    purpose: str,
+    *,
+    user: str | None = None,
+    text: str | None = None,
+    environment: dict[str, str] | None = None,
+) -> str:
     """Run a program to its end, as ``user``; returns all that it said.
 
     Raises:
         ServiceUnavailable: it failed.
     """
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, user=user, cwd="/")
+    done = subprocess.run(
+        command,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        user=user,
+        cwd="/",
+        env=environment,
+        start_new_session=True,
+    )
     if done.returncode != 0:
         raise ServiceUnavailable(
             f"could not {purpose}",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
+from collections.abc import Iterator
 
 import psutil
 
 from test_framework.errors import ResourceUnavailable
 
-__all__ = ["choose_port", "port_owner"]
+__all__ = ["choose_port", "hold_port", "port_owner"]
 
 
 def choose_port(host: str, wanted: int, *, service: str, variable: str) -> int:
@@ -17,6 +20,13 @@ def choose_port(host: str, wanted: int, *, service: str, variable: str) -> int:
     Raises:
         ResourceUnavailable: somebody listens there; the message names the process and the variable to change.
     """
+    with hold_port(host, wanted, service=service, variable=variable) as port:
+        return port
+
+
+@contextlib.contextmanager
+def hold_port(host: str, wanted: int, *, service: str, variable: str, place: str = "") -> Iterator[int]:
+    """:func:`choose_port`, and nobody else gets it while the block runs. ``place`` is the file and line it is from."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As the servers do themselves: connections of an earlier run that linger in TIME_WAIT are no obstacle.
@@ -24,14 +34,19 @@ def choose_port(host: str, wanted: int, *, service: str, variable: str) -> int:
         try:
             probe.bind((host, wanted))
         except OSError as error:
-            owner = port_owner(wanted)
-            raise ResourceUnavailable(
-                f"port {wanted} for {service} cannot be used",
-                where=f"{host}:{wanted}",
-                cause=f"it is used by {owner}" if owner else str(error),
-                fix=f"set {variable} to another port (0 picks a free one), or stop that process",
-            ) from error
-        return int(probe.getsockname()[1])
+            where = f"{host}:{wanted}" + (f" ({place})" if place else "")
+            raise _unusable(error, where, wanted, service, variable) from error
+        yield int(probe.getsockname()[1])
+
+
+def _unusable(error: OSError, where: str, port: int, service: str, variable: str) -> ResourceUnavailable:
+    owner = port_owner(port) if error.errno == errno.EADDRINUSE else None
+    return ResourceUnavailable(
+        f"port {port} for {service} cannot be used",
+        where=where,
+        cause=f"it is used by {owner}" if owner else error.strerror or str(error),
+        fix=f"set {variable} to another port (0 picks a free one)" + (", or stop that process" if owner else ""),
+    )
 
 
 def port_owner(port: int) -> str | None:

@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
 from test_framework.errors import ResourceUnavailable, StackError
 
-__all__ = ["MARKER", "create_run_directory", "find_run_directories", "is_tmpfs", "remove_run_directory"]
+__all__ = [
+    "MARKER",
+    "check_space",
+    "create_run_directory",
+    "find_run_directories",
+    "is_run_directory",
+    "is_tmpfs",
+    "remove_run_directory",
+]
 
 # In the environment of every process we start: how a stray one is told from everybody else's.
 MARKER = "TEST_FRAMEWORK_RUN_DIR"
 _TMPFS = Path("/dev/shm")  # noqa: S108 - the directory inside it is made by mkdtemp
-_OWNER = "owner"
 _RESERVE = 64 * 1024**2
 
 
 def base_directories(variables: Mapping[str, str]) -> list[Path]:
     """Where a run directory may be made, best first."""
     if chosen := variables.get("TEST_RUN_DIR"):
-        return [Path(chosen)]
+        return [Path(chosen).absolute()]
     return [_TMPFS, Path(tempfile.gettempdir())]
 
 
-def create_run_directory(stack_name: str, owner: Path, needed: int, variables: Mapping[str, str]) -> Path:
-    """Make the directory on the first base that has room for ``needed`` bytes.
-
-    ``owner`` is the state directory of the stack that it belongs to.
+def check_space(needed: int, variables: Mapping[str, str], *, held: Path | None = None) -> Path:
+    """The first base directory that has room for ``needed`` bytes, counting what ``held`` will give back.
 
     Raises:
         ResourceUnavailable: none has; the message says how much each of them has.
@@ -44,15 +50,10 @@ def create_run_directory(stack_name: str, owner: Path, needed: int, variables: M
         if not os.access(base, os.W_OK | os.X_OK):
             tried.append(f"{base} cannot be written")
             continue
-        free = shutil.disk_usage(base).free
-        if free < needed + _RESERVE:
-            tried.append(f"{base} has {_mib(free)} free")
-            continue
-        run_dir = Path(tempfile.mkdtemp(dir=base, prefix=_prefix(stack_name)))
-        # Servers that run as another user must be able to pass through; what lies inside is closed by itself.
-        run_dir.chmod(0o711)
-        (run_dir / _OWNER).write_text(str(owner))
-        return run_dir
+        free = shutil.disk_usage(base).free + (_size(held) if held and held.parent == base else 0)
+        if free >= needed + _RESERVE:
+            return base
+        tried.append(f"{base} has {_mib(free)} free")
     raise ResourceUnavailable(
         f"the native stack needs {_mib(needed)} for its data",
         where="; ".join(tried),
@@ -61,20 +62,58 @@ def create_run_directory(stack_name: str, owner: Path, needed: int, variables: M
     )
 
 
+def create_run_directory(stack_name: str, owner: Path, needed: int, variables: Mapping[str, str]) -> Path:
+    """Make the directory on the first base that has room for ``needed`` bytes.
+
+    ``owner`` is the state directory of the stack that it belongs to.
+
+    Raises:
+        ResourceUnavailable: none has.
+    """
+    base = check_space(needed, variables)
+    run_dir = Path(tempfile.mkdtemp(dir=base, prefix=_prefix(stack_name, owner)))
+    # Servers that run as another user must be able to pass through; what lies inside is closed by itself.
+    run_dir.chmod(0o711)
+    return run_dir
+
+
 def find_run_directories(stack_name: str, owner: Path, variables: Mapping[str, str]) -> list[Path]:
-    """Run directories of that stack, running or left behind by a command that was killed."""
-    found = []
-    for base in base_directories(variables):
-        for path in base.glob(f"{_prefix(stack_name)}*"):
-            with contextlib.suppress(OSError):
-                if path.stat().st_uid == os.getuid() and (path / _OWNER).read_text() == str(owner):
-                    found.append(path)
-    return found
+    """Run directories of that stack, running or left behind by a command that was killed.
+
+    Also those that a process of ours says it was started for: ``TEST_RUN_DIR`` may have been another one then.
+    """
+    pattern = f"{_prefix(stack_name, owner)}*"
+    lying = (path for base in base_directories(variables) for path in base.glob(pattern))
+    return sorted({path for path in (*lying, *_marked()) if is_run_directory(path, stack_name, owner)})
 
 
-def _prefix(stack_name: str) -> str:
-    # The trailing dot ends the name: stack "a" must never find the directories of stack "a-b".
-    return f"test-framework.{os.getuid()}.{stack_name}."
+def is_run_directory(path: Path, stack_name: str, owner: Path) -> bool:
+    """Whether ``path`` was made by :func:`create_run_directory` for that stack, and so may be removed."""
+    try:
+        return path.name.startswith(_prefix(stack_name, owner)) and path.lstat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def _prefix(stack_name: str, owner: Path) -> str:
+    """Names the stack exactly: a trailing dot, since "a" must never find the directories of "a-b"."""
+    return f"test-framework.{os.getuid()}.{stack_name}.{hashlib.sha256(os.fsencode(owner)).hexdigest()[:8]}."
+
+
+def _marked() -> Iterator[Path]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if value := process.environ().get(MARKER):
+                yield Path(value)
+
+
+def _size(directory: Path) -> int:
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a server at work deletes files of its own
+                total += Path(folder, name).lstat().st_blocks * 512
+    return total
 
 
 def is_tmpfs(path: Path) -> bool:
@@ -104,19 +143,25 @@ def remove_run_directory(run_dir: Path) -> None:
 
 def processes_of(run_dir: Path) -> Iterator[psutil.Process]:
     """Every process that was started for ``run_dir``."""
-    for process in psutil.process_iter():
+    for process in psutil.process_iter(["name"]):
         with contextlib.suppress(psutil.Error):
             if process.environ().get(MARKER) == str(run_dir):
                 yield process
 
 
 def _end_processes(run_dir: Path) -> None:
-    strays = list(processes_of(run_dir))
-    for step in (signal.SIGTERM, signal.SIGKILL):
-        if not strays:
-            return
-        _signal(strays, step)
-        _, strays = psutil.wait_procs(strays, timeout=2)
+    """Ask those we started, then kill them with all their children: servers' workers hide their environment."""
+    ours = list(processes_of(run_dir))
+    if not ours:
+        return
+    everybody = {*ours, *(child for process in ours for child in _children(process))}
+    for process in ours:
+        # PostgreSQL would wait for its clients after SIGTERM.
+        _signal(process, signal.SIGINT if process.info["name"] == "postgres" else signal.SIGTERM)
+    _, alive = psutil.wait_procs(everybody, timeout=2)
+    for process in alive:
+        _signal(process, signal.SIGKILL)
+    _, strays = psutil.wait_procs(alive, timeout=2)
     if strays:
         raise StackError(
             "processes of the stack cannot be ended",
@@ -125,15 +170,22 @@ def _end_processes(run_dir: Path) -> None:
         )
 
 
-def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
 
 
 def _free_shared_memory(run_dir: Path) -> None:
     """A PostgreSQL that was killed leaves a small System V segment, named in its pid file."""
-    for pid_file in run_dir.glob("*/postmaster.pid"):
+    # Two levels deep while a cluster is being prepared.
+    for pid_file in (*run_dir.glob("*/postmaster.pid"), *run_dir.glob("*/*/postmaster.pid")):
         with contextlib.suppress(OSError, ValueError, IndexError):
             _key, identifier = pid_file.read_text().splitlines()[6].split()
             ctypes.CDLL(None).shmctl(int(identifier), 0, None)  # 0 is IPC_RMID

@@ -7,8 +7,11 @@ with all of them.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shlex
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +20,7 @@ import xmlrpc.client
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import psutil
 
@@ -27,6 +30,8 @@ __all__ = ["ServerProgram", "Supervisor"]
 
 # A Unix socket's path may have about 100 bytes on every system.
 _LONGEST_SOCKET_PATH = 90
+# Its loop answers at once, or is stopped.
+_RPC_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +43,6 @@ class ServerProgram:
     directory: Path | None = None
     user: str | None = None
     stop_signal: str = "TERM"
-
-
-class _Rpc(Protocol):
-    def getAllProcessInfo(self) -> list[dict[str, Any]]: ...  # noqa: N802 - supervisor's own names
-    def startProcess(self, name: str, wait: bool) -> bool: ...  # noqa: N802, FBT001 - supervisor's own signature
-    def shutdown(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Supervisor:
         Raises:
             StackError: it did not start; its output is in the message.
         """
-        self.log_dir.mkdir(mode=0o755, exist_ok=True)
+        self.log_dir.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(self._config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(self._configuration(programs))
@@ -92,6 +91,7 @@ class Supervisor:
             check=False,
             env={**os.environ, **environment},
             cwd="/",
+            start_new_session=True,  # the terminal's Ctrl-C is for us
         )
         if done.returncode != 0:
             raise StackError(
@@ -102,14 +102,26 @@ class Supervisor:
             )
 
     def start(self, name: str) -> None:
-        """Start one program and return at once."""
-        self._rpc().startProcess(name, False)  # noqa: FBT003 - supervisor's own signature
+        """Start one program and return at once.
+
+        Raises:
+            StackError: the supervisor is gone, or could not.
+        """
+        try:
+            self._call("startProcess", name, False)  # noqa: FBT003 - it does not wait
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            raise StackError(
+                f"the supervisor could not start {name}",
+                where=str(self._socket),
+                cause=str(error),
+                fix="run 'make test-down', then 'make test-up' again",
+            ) from error
 
     def states(self) -> dict[str, dict[str, Any]]:
         """By program: ``statename``, ``pid``, ``exitstatus``, ``spawnerr``. Empty when the supervisor is gone."""
         try:
-            return {info["name"]: info for info in self._rpc().getAllProcessInfo()}
-        except (OSError, xmlrpc.client.Error):
+            return {info["name"]: info for info in self._call("getAllProcessInfo")}
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return {}
 
     def pid(self) -> int | None:
@@ -124,9 +136,8 @@ class Supervisor:
         """Stop every program and itself, waiting at most ``seconds`` for that. Harmless when it is gone."""
         pid = self.pid()
         if pid is not None:
-            with contextlib.suppress(OSError, xmlrpc.client.Error):
-                self._rpc().shutdown()
             give_up = time.monotonic() + seconds
+            self._ask_to_end(pid)
             while psutil.pid_exists(pid) and time.monotonic() < give_up:
                 # Each call wakes its loop, which otherwise notices a program's end up to a second late.
                 self.states()
@@ -134,21 +145,37 @@ class Supervisor:
         # It may lie outside the run directory, where paths are long.
         self._socket.unlink(missing_ok=True)
 
-    def _rpc(self) -> _Rpc:
-        from supervisor.xmlrpc import SupervisorTransport
+    def _ask_to_end(self, pid: int) -> None:
+        try:
+            self._call("shutdown")
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            # Its socket is lost (another TMPDIR, a cleaner), or it hangs: the signal means the same to it.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
-        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
-        return cast("_Rpc", xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor)
+    def _call(self, method: str, *arguments: Any) -> Any:
+        connection = _UnixConnection(self._socket)
+        try:
+            body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
+            connection.request("POST", "/RPC2", body, {"Content-Type": "text/xml"})
+            response = connection.getresponse()
+            text = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise xmlrpc.client.ProtocolError(str(self._socket), response.status, response.reason, {})
+        (answer,), _ = xmlrpc.client.loads(text)
+        return answer
 
     def _configuration(self, programs: Sequence[ServerProgram]) -> str:
         sections = [
-            _section("unix_http_server", {"file": str(self._socket), "chmod": "0700"}),
+            _section("unix_http_server", {"file": self._here(self._socket), "chmod": "0700"}),
             _section(
                 "supervisord",
                 {
-                    "logfile": str(self.log("supervisord")),
-                    "pidfile": str(self.run_dir / "supervisord.pid"),
-                    "childlogdir": str(self.log_dir),
+                    "logfile": self._here(self.log("supervisord")),
+                    "pidfile": self._here(self.run_dir / "supervisord.pid"),
+                    "childlogdir": self._here(self.log_dir),
                     "loglevel": "info",
                     "umask": "077",
                     **({"user": "root"} if os.getuid() == 0 else {}),
@@ -164,7 +191,7 @@ class Supervisor:
 
     def _program(self, program: ServerProgram) -> str:
         options = {
-            "command": shlex.join(program.argv),
+            "command": _command(program.argv),
             "autostart": "false",
             "autorestart": "true",
             # Zero: "started" is what the server's own protocol says, not that it has lived for a while.
@@ -174,18 +201,44 @@ class Supervisor:
             "stopasgroup": "false",
             "killasgroup": "true",
             "redirect_stderr": "true",
-            "stdout_logfile": str(self.log(program.name)),
+            "stdout_logfile": self._here(self.log(program.name)),
             "stdout_logfile_maxbytes": "4MB",
             "stdout_logfile_backups": "0",
         }
         if program.directory:
-            options["directory"] = str(program.directory)
+            options["directory"] = self._here(program.directory)
         if program.user:
             options["user"] = program.user
         return _section(f"program:{program.name}", options)
 
+    def _here(self, path: Path) -> str:
+        """A path as supervisor knows it: below its own file's directory, whatever characters that one's path has."""
+        if not path.is_relative_to(self.run_dir):
+            return _escaped(str(path))
+        return f"%(here)s/{path.relative_to(self.run_dir)}"
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_RPC_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _command(argv: Sequence[str]) -> str:
+    # "#" and ";" after a space would begin a comment: the quoting is closed and opened again between the two.
+    joined = shlex.join(argv)
+    return _escaped(joined.replace("#", "''#").replace(";", "'';"))
+
+
+def _escaped(text: str) -> str:
+    # supervisor expands %(name)s in every value.
+    return text.replace("%", "%%")
+
 
 def _section(name: str, options: Mapping[str, str]) -> str:
-    # supervisor expands %(name)s in every value; a % of ours is therefore written twice.
-    lines = [f"{key} = {value.replace('%', '%%')}" for key, value in options.items()]
-    return "\n".join([f"[{name}]", *lines, ""])
+    return "\n".join([f"[{name}]", *(f"{key} = {value}" for key, value in options.items()), ""])
