@@ -219,6 +219,10 @@ class Service(Protocol):
         """Ask the server by its own protocol, within ``timeout`` seconds. A server that is down never raises."""
         ...
 
+    async def settings(self, endpoints: Endpoints, timeout: float) -> dict[str, str]:
+        """The server's live configuration, without secrets. Raises ``ServiceUnavailable``."""
+        ...
+
     def check(self, files: Sequence[FixtureFile]) -> list[SeedError]:
         """Parse everything that can be parsed without the server; every error found, in file order."""
         ...

@@ -17,8 +17,9 @@ from test_framework.endpoints import (
 from test_framework.errors import ResourceUnavailable, SettingsError
 from test_framework.stack.definition import ServiceDefinition, StackDefinition
 from test_framework.stack.ports import hold_port
+from test_framework.state import StackState
 
-__all__ = ["TARGETS", "Address", "check_ports", "choose_addresses", "endpoints_at"]
+__all__ = ["TARGETS", "Address", "check_ports", "choose_addresses", "endpoints_at", "published_ports"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,14 @@ def _choose(definition: StackDefinition, held: Collection[int]) -> dict[str, Add
                 )
             chosen[name] = Address(host, number)
     return chosen
+
+
+def published_ports(state: StackState | None) -> set[int]:
+    """The ports that a running stack holds and gives up when it is stopped."""
+    if state is None or state.backend == "external":
+        return set()
+    endpoints = state.endpoints
+    return {each.port for each in (endpoints.postgres, endpoints.redis, endpoints.clickhouse, endpoints.monitor)}
 
 
 def endpoints_at(definition: StackDefinition, addresses: Mapping[str, Address]) -> Endpoints:

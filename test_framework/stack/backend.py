@@ -33,6 +33,10 @@ class Backend(Protocol):
     @property
     def name(self) -> str: ...
 
+    def preflight(self, request: StartRequest, running: StackState | None) -> None:
+        """Raise what :meth:`start` would, as far as can be known while ``running`` is still up. Stops nothing."""
+        ...
+
     async def start(self, request: StartRequest) -> StackState:
         """Start everything, seed it, and return once the monitor calls it healthy.
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from test_framework.errors import ServiceUnavailable, StackError
+from test_framework.errors import ServiceUnavailable, SettingsError, StackError
 from test_framework.seeding import seed_all
 from test_framework.settings import Variables
-from test_framework.stack.addresses import TARGETS, Address, check_ports, endpoints_at, reachable
+from test_framework.stack.addresses import TARGETS, Address, check_ports, endpoints_at, published_ports, reachable
 from test_framework.stack.backend import Report, StartRequest
 from test_framework.stack.definition import SERVICES
 from test_framework.stack.engine import Compose
@@ -38,6 +38,10 @@ class ComposeBackend:
     variables: Variables
     report: Report
     name: str = "compose"
+
+    def preflight(self, request: StartRequest, running: StackState | None) -> None:
+        check_ports(request.definition, held=published_ports(running))
+        self._check_files(request)
 
     async def start(self, request: StartRequest) -> StackState:
         stack_id = secrets.token_hex(8)
@@ -76,6 +80,17 @@ class ComposeBackend:
             environment["TEST_FIXTURES_DIR"] = str(folders[0].resolve()) if len(folders) == 1 else ""
         files = request.definition.files if request else ()
         return Compose(project=self.stack_name, files=files, environment=environment)
+
+    def _check_files(self, request: StartRequest) -> None:
+        """Have Compose itself read the files: it knows every key and its type."""
+        done = self._compose(request).run("config", "--quiet")
+        if done.returncode != 0:
+            raise SettingsError(
+                "docker compose refuses the compose files",
+                where=", ".join(map(str, request.definition.files)),
+                cause=done.stderr.strip()[-1000:],
+                fix="mend what it names; nothing was changed",
+            )
 
     def _clear_leftovers(self) -> None:
         """Nothing of ours is up, says the state: containers of this project are what an interrupted command left."""

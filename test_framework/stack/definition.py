@@ -84,6 +84,11 @@ class StackDefinition:
     digest: str
 
     @property
+    def tmpfs_bytes(self) -> int:
+        """What all tmpfs of all services may hold together."""
+        return sum(service.tmpfs_bytes for service in self.services.values())
+
+    @property
     def directory(self) -> Path:
         """Where the main compose file lies; ``images/`` is beside it."""
         return self.files[0].parent

@@ -12,10 +12,10 @@ from test_framework.stack.addresses import TARGETS
 from test_framework.stack.binaries import Binaries, find_binaries
 from test_framework.stack.checks import Check
 from test_framework.stack.choice import decide
+from test_framework.stack.commands import unused_keys
 from test_framework.stack.definition import StackDefinition
 from test_framework.stack.engine import find_engine
 from test_framework.stack.lifecycle import Stack
-from test_framework.stack.native_servers import unused_keys
 from test_framework.stack.packages import find_installer
 from test_framework.stack.ports import port_owner
 from test_framework.stack.run_directory import base_directories, is_tmpfs
@@ -79,7 +79,7 @@ def _ports(definition: StackDefinition) -> Iterator[Check]:
 
 
 def _space(definition: StackDefinition, variables: Variables) -> Iterator[Check]:
-    needed = sum(service.tmpfs_bytes for service in definition.services.values())
+    needed = definition.tmpfs_bytes
     base = next((path for path in base_directories(variables) if path.is_dir()), None)
     if base is None:
         yield Check("space", ok=False, found="no directory for the data", fix="set TEST_RUN_DIR to a directory")

@@ -29,6 +29,9 @@ class ExternalBackend:
     report: Report
     name: str = "external"
 
+    def preflight(self, request: StartRequest, running: StackState | None) -> None:
+        _refuse_remote(request.settings.endpoints, self.variables.text("TEST_ALLOW_REMOTE", ""))
+
     async def start(self, request: StartRequest) -> StackState:
         settings, endpoints = request.settings, request.settings.endpoints
         _refuse_remote(endpoints, self.variables.text("TEST_ALLOW_REMOTE", ""))

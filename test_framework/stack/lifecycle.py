@@ -84,7 +84,9 @@ class Stack:
         Raises:
             FrameworkError: what it says; nothing that was not there before is left behind.
         """
-        definition, settings = self.definition(), self.settings()
+        # Settings first: a variable with an impossible value is better named than the line it was inserted into.
+        settings = self.settings()
+        definition = self.definition()
         if result := self._already_up(settings.published, definition, settings):
             return result
         async with self._lock("up") as lock:
@@ -107,18 +109,26 @@ class Stack:
 
         backend = choose_backend(self.backend, self.name, self.variables, self.report)
         # Before anything is stopped: a seed that cannot be read must leave the running stack alone.
-        plan = build_plan(self.settings())
+        settings = self.settings()
+        request = StartRequest(definition=definition, settings=settings, plan=build_plan(settings))
         if state:
-            changed = state.definition != definition.digest
-            self.report("", "its definition has changed: restarting" if changed else "up but not healthy: restarting")
+            request.plan.check()
+            backend.preflight(request, state)
+            self.report("", self._reason_to_restart(state, definition, backend.name))
             await self._backend(state.backend).stop(state)
             remove_state(self.directory)
         else:
             await backend.stop(None)
-        request = StartRequest(definition=definition, settings=self.settings(), plan=plan)
-        started = await backend.start(request)
+        started = await backend.start(StartRequest(definition=definition, settings=self.settings(), plan=request.plan))
         write_state(self.directory, started)
         return started
+
+    def _reason_to_restart(self, state: StackState, definition: StackDefinition, backend: str) -> str:
+        if state.backend != backend:
+            return f"it is up with the backend {state.backend}: restarting with {backend}"
+        if state.definition != definition.digest:
+            return "its definition has changed: restarting"
+        return "it is up, but not healthy or not seeded as it should be: restarting"
 
     def _already_up(self, state: StackState | None, definition: StackDefinition, settings: Settings) -> UpResult | None:
         """Asks the running stack's own monitor: no driver is loaded, so this takes milliseconds."""

@@ -17,17 +17,20 @@ from test_framework.services.base import Probe, SeedRequest, Service
 from test_framework.services.postgres import POSTGRES
 from test_framework.services.registry import SERVICES
 from test_framework.settings import Variables, state_directory_of
-from test_framework.stack.addresses import choose_addresses, endpoints_at
+from test_framework.stack.addresses import check_ports, choose_addresses, endpoints_at, published_ports
 from test_framework.stack.backend import Report, StartRequest, describe_seed, describe_step, log_tail
 from test_framework.stack.binaries import Binaries, find_binaries
 from test_framework.stack.cluster import PreparedCluster
+from test_framework.stack.commands import check_commands, unused_keys
 from test_framework.stack.monitor_client import wait_for_monitor
 from test_framework.stack.native_servers import NativeServers
 from test_framework.stack.packages import find_installer
 from test_framework.stack.run_directory import (
     MARKER,
+    check_space,
     create_run_directory,
     find_run_directories,
+    is_run_directory,
     remove_run_directory,
 )
 from test_framework.stack.supervisor import Supervisor
@@ -49,13 +52,22 @@ class NativeBackend:
     report: Report
     name: str = "native"
 
-    async def start(self, request: StartRequest) -> StackState:
+    def preflight(self, request: StartRequest, running: StackState | None) -> None:
         definition = request.definition
         binaries = ensure_binaries(self.variables, self.report)
+        check_ports(definition, held=published_ports(running))
+        held = Path(running.run_dir) if running and running.run_dir else None
+        check_space(definition.tmpfs_bytes, self.variables, held=held)
+        check_commands(definition, binaries)
+
+    async def start(self, request: StartRequest) -> StackState:
+        definition = request.definition
+        for place, what in unused_keys(definition):
+            self.report("", f"warning: {place}: {what} has no effect on the native backend")
+        binaries = ensure_binaries(self.variables, self.report)
         endpoints = endpoints_at(definition, choose_addresses(definition))
-        needed = sum(service.tmpfs_bytes for service in definition.services.values())
         owner = state_directory_of(self.variables)
-        run_dir = create_run_directory(self.stack_name, owner, needed, self.variables)
+        run_dir = create_run_directory(self.stack_name, owner, definition.tmpfs_bytes, self.variables)
         servers = NativeServers(
             definition=definition,
             binaries=binaries,
@@ -83,8 +95,11 @@ class NativeBackend:
 
     async def stop(self, state: StackState | None) -> bool:
         found = find_run_directories(self.stack_name, state_directory_of(self.variables), self.variables)
-        if state and state.run_dir:
-            found = sorted({*found, Path(state.run_dir)})
+        if state and state.run_dir and Path(state.run_dir) not in found:
+            known = Path(state.run_dir)
+            # A state file may be old, or edited: nothing is deleted that we did not make.
+            if is_run_directory(known, self.stack_name, state_directory_of(self.variables)):
+                found.append(known)
         for run_dir in found:
             self.report("", f"stopping the servers in {run_dir}")
             self._remove(run_dir)

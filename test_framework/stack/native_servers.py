@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -12,13 +12,18 @@ from test_framework.endpoints import Endpoints
 from test_framework.errors import SettingsError
 from test_framework.stack.binaries import Binaries
 from test_framework.stack.cluster import cluster_arguments, os_user_for_postgres
+from test_framework.stack.commands import NATIVE_REDIS, clickhouse_flags, postgres_settings, quote_redis, redis_flags
 from test_framework.stack.definition import ServiceDefinition, StackDefinition
 from test_framework.stack.supervisor import ServerProgram
 
-__all__ = ["NativeServers", "unused_keys"]
+__all__ = ["NativeServers"]
 
-# POSTGRES_<NAME> is a server setting, except for these.
-_POSTGRES_IDENTITY = {"USER", "PASSWORD", "PASSWORD_FILE", "DB", "INITDB_ARGS", "HOST_AUTH_METHOD"}
+# It becomes the name of an XML element.
+_CLICKHOUSE_LIMITS = {
+    "CLICKHOUSE_MAX_MEMORY_USAGE": "500000000",
+    "CLICKHOUSE_MAX_SERVER_MEMORY_USAGE": "2400000000",
+}
+_CLICKHOUSE_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +49,13 @@ class NativeServers:
         """What the servers read from their environment; secrets go this way and never onto a command line."""
         postgres, redis, clickhouse = self.endpoints.postgres, self.endpoints.redis, self.endpoints.clickhouse
         return {
-            **dict(self._service("test-clickhouse").environment.items()),
-            **dict(self._service("test-monitor").environment.items()),
-            "CLICKHOUSE_WATCHDOG_ENABLE": "0",
+            **_CLICKHOUSE_LIMITS,
+            **self._service("test-clickhouse").environment,
+            **self._service("test-monitor").environment,
+            "CLICKHOUSE_WATCHDOG_ENABLE": "0",  # with it, signals would reach the wrong process
+            "CLICKHOUSE_LISTEN_HOST": clickhouse.host,
+            "CLICKHOUSE_HTTP_PORT": str(clickhouse.port),
+            "CLICKHOUSE_DATA_DIR": f"{self.run_dir}/clickhouse/data/",
             "TEST_STACK_NAME": self.definition.name,
             "TEST_STACK_ID": self.stack_id,
             "TEST_POSTGRES_HOST": postgres.host,
@@ -96,112 +105,56 @@ class NativeServers:
         # Copied, since the server may run as a user who cannot read the project's directory.
         shutil.copyfile(self.images / "redis" / "redis.test.conf", redis / "redis.test.conf")
         (redis / "redis.conf").write_text(self._redis_configuration(), "utf-8")
+        if self.binaries.clickhouse:
+            self._lay_clickhouse_configuration()
         if user:
             for path in (redis, *redis.iterdir()):
                 shutil.chown(path, user)
 
     def _redis_configuration(self) -> str:
-        """The tuned file, then what natively differs, then the user's own flags: later lines win.
-
-        The append-only file lies on tmpfs and is what lets a killed server come back with its data.
-        """
+        """The tuned file, then what natively differs, then the user's own flags: later lines win."""
         endpoint = self.endpoints.redis
         lines = [
             "include redis.test.conf",
             f"bind {endpoint.host}",
             f"port {endpoint.port}",
             "daemonize no",
-            "appendonly yes",
-            "appendfsync no",
+            *(f"{name} {value}" for name, value in NATIVE_REDIS.items()),
         ]
         if endpoint.password:
-            lines.append(f"requirepass {_redis_word(endpoint.password.reveal())}")
+            lines.append(f"requirepass {quote_redis(endpoint.password.reveal())}")
         return "\n".join([*lines, *redis_flags(self._service("test-redis"))]) + "\n"
 
     def _clickhouse(self) -> ServerProgram:
         endpoint, data = self.endpoints.clickhouse, self.run_dir / "clickhouse"
+        flags = clickhouse_flags(self._service("test-clickhouse"))
         if self.binaries.clickhouse:
-            config = data / "config.xml"
-            argv = [str(self.binaries.clickhouse.path), "server", f"--config-file={config}"]
+            program, config = str(self.binaries.clickhouse.path), str(data / "config" / "config.xml")
+            argv = [program, "server", f"--config-file={config}", *(["--", *flags] if flags else [])]
         else:
             argv = [sys.executable, "-P", "-m", "test_framework.embedded_clickhouse", "--path", str(data / "data")]
             argv += ["--host", endpoint.host, "--port", str(endpoint.port)]
+            argv += ["--config-dir", str(self.images / "clickhouse"), *flags]
         return ServerProgram(name="test-clickhouse", argv=argv, directory=data)
+
+    def _lay_clickhouse_configuration(self) -> None:
+        """The shipped files, with the user's name in place: an element's name cannot come from the environment."""
+        user = self.endpoints.clickhouse.user
+        if not _CLICKHOUSE_USER.fullmatch(user):
+            raise SettingsError(
+                f"CLICKHOUSE_USER {user!r} cannot be used",
+                where=self._service("test-clickhouse").raw.place("environment"),
+                cause="it becomes the name of an XML element",
+                fix="use letters, digits, _ and -, starting with a letter or _",
+            )
+        config = self.run_dir / "clickhouse" / "config"
+        shutil.copytree(
+            self.images / "clickhouse", config, ignore=shutil.ignore_patterns("Dockerfile", "*.sh", "*.txt")
+        )
+        users = config / "users.xml"
+        users.write_text(users.read_text("utf-8").replace("STACK_USER", user), "utf-8")
 
     def _monitor(self) -> ServerProgram:
         endpoint = self.endpoints.monitor
         argv = [sys.executable, "-P", "-m", "monitor", "--host", endpoint.host, "--port", str(endpoint.port)]
         return ServerProgram(name="test-monitor", argv=argv, directory=self.run_dir)
-
-
-def postgres_settings(service: ServiceDefinition) -> list[str]:
-    """``name=value`` for each ``POSTGRES_<NAME>`` of the environment, then those of the command's ``-c`` flags.
-
-    Raises:
-        SettingsError: the command has something other than ``-c name=value`` after ``postgres``.
-    """
-    settings = [
-        f"{name.removeprefix('POSTGRES_').lower()}={value}"
-        for name, value in service.environment.items()
-        if name.startswith("POSTGRES_") and name.removeprefix("POSTGRES_") not in _POSTGRES_IDENTITY and value
-    ]
-    words = list(service.command)
-    if words and words[0] == "postgres":
-        words.pop(0)
-    while words:
-        flag, value = words.pop(0), words.pop(0) if words else ""
-        if flag != "-c" or "=" not in value:
-            raise SettingsError(
-                f"the command of test-postgres has {shlex.join([flag, value])}, which cannot be used natively",
-                where=service.raw.place("command"),
-                fix="write settings as: postgres -c name=value",
-            )
-        settings.append(value)
-    return settings
-
-
-def redis_flags(service: ServiceDefinition) -> list[str]:
-    """Configuration lines from the command's ``--name value…`` flags.
-
-    Raises:
-        SettingsError: the command has something else after ``redis-server``.
-    """
-    words = list(service.command)
-    if words and words[0] == "redis-server":
-        words.pop(0)
-    lines: list[list[str]] = []
-    for word in words:
-        if word.startswith("--"):
-            lines.append([word.removeprefix("--")])
-        elif lines:
-            lines[-1].append(_redis_word(word))
-        else:
-            raise SettingsError(
-                f"the command of test-redis has {word!r} where a flag is expected",
-                where=service.raw.place("command"),
-                fix="write it as: redis-server --maxmemory 1gb --maxmemory-policy allkeys-lru",
-            )
-    return [" ".join(line) for line in lines]
-
-
-def _redis_word(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-# What the native backend takes from a service's block.
-_USED = {"environment", "command", "ports", "tmpfs", "volumes", "mem_limit", "memswap_limit", "deploy"}
-
-
-def unused_keys(definition: StackDefinition) -> list[tuple[str, str]]:
-    """``(file:line, key of service)`` for everything in the override file that changes nothing natively.
-
-    The main file's own container options are meant for containers only, and are not listed.
-    """
-    override = [str(file) for file in definition.files[1:]]
-    return [
-        (service.raw.place(key), f"{key!r} of {service.name}")
-        for service in definition.services.values()
-        for key in service.raw
-        if key not in _USED and service.raw.place(key).rpartition(":")[0] in override
-    ]

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from xml.etree import ElementTree  # reads our own file alone
 
 from test_framework.errors import FrameworkError
 from test_framework.health import probe_all
 from test_framework.services.registry import SERVICES
 from test_framework.settings import Settings
 from test_framework.stack.checks import Check
+from test_framework.stack.commands import NATIVE_REDIS, postgres_settings, redis_flags
 from test_framework.stack.definition import StackDefinition
-from test_framework.stack.native_servers import postgres_settings, redis_flags
 from test_framework.state import StackState
 
 __all__ = ["validate_stack"]
 
 _TIMEOUT = 5.0
+_CLICKHOUSE_LIMITS = ("max_memory_usage", "max_server_memory_usage")
 _VERSIONS = {"postgres": r"15\.", "redis": r"[78]\.", "clickhouse": r"(2[3-9]|[3-9]\d)\."}
 
 
@@ -42,11 +44,11 @@ async def validate_stack(settings: Settings, definition: StackDefinition, state:
         except FrameworkError as error:
             checks.append(Check(f"{service.name} settings", ok=False, found=error.what, fix=error.fix))
             continue
-        checks += _compare(service.name, _wanted(service.name, definition), live)
+        checks += _compare(service.name, _wanted(service.name, definition, state.backend), live)
     return checks
 
 
-def _wanted(service: str, definition: StackDefinition) -> dict[str, str]:
+def _wanted(service: str, definition: StackDefinition, backend: str) -> dict[str, str]:
     """What the tuned file and then the override ask for; later ones win."""
     images = definition.directory / "images"
     block = definition.services[f"test-{service}"]
@@ -54,10 +56,16 @@ def _wanted(service: str, definition: StackDefinition) -> dict[str, str]:
         tuned = dict(_assignments(images / "postgres" / "postgresql.test.conf"))
         return tuned | dict(each.split("=", 1) for each in postgres_settings(block))
     if service == "redis":
-        lines = _lines(images / "redis" / "redis.test.conf") + redis_flags(block)
-        return {name: value.strip('"') for name, _, value in (line.partition(" ") for line in lines)}
-    limit = block.environment.get("CLICKHOUSE_MAX_MEMORY_USAGE")
-    return {"max_memory_usage": limit} if limit else {}
+        tuned = _words(_lines(images / "redis" / "redis.test.conf"))
+        return tuned | (NATIVE_REDIS if backend == "native" else {}) | _words(redis_flags(block))
+    limits = {name: block.environment.get(f"CLICKHOUSE_{name.upper()}") for name in _CLICKHOUSE_LIMITS}
+    profile = ElementTree.parse(images / "clickhouse" / "users.d" / "test.xml").find("profiles/default")
+    tuned = {each.tag: (each.text or "").strip() for each in profile} if profile is not None else {}
+    return tuned | {name: limit for name, limit in limits.items() if limit}
+
+
+def _words(lines: list[str]) -> dict[str, str]:
+    return {name.lower(): value.strip('"') for name, _, value in (line.partition(" ") for line in lines)}
 
 
 def _lines(file: Path) -> list[str]:
@@ -75,18 +83,21 @@ def _compare(service: str, wanted: dict[str, str], live: dict[str, str]) -> Iter
     for name, value in sorted(wanted.items()):
         if name not in live:
             continue  # a name this server's version does not know, or does not tell
-        same = _canonical(live[name]) == _canonical(value)
+        units = _UNITS | (_REDIS_UNITS if service == "redis" else {})
+        same = _canonical(live[name], units) == _canonical(value, units)
         found = live[name] if same else f"{live[name]} instead of {value}"
         yield Check(f"{service} {name}", same, found, "the server was started otherwise: make test-down test-up")
 
 
 _UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
+# There a "k" is a thousand, and only "kb" is 1,024.
+_REDIS_UNITS = {"k": 1000, "m": 1000**2, "g": 1000**3}
 
 
-def _canonical(text: str) -> str:
+def _canonical(text: str, units: Mapping[str, int]) -> str:
     """``64MB`` and ``67108864`` are the same, and so are ``on`` and ``yes``."""
     lowered = text.strip().strip('"').lower()
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", lowered)
-    if match and match.group(2) in _UNITS:
-        return str(float(match.group(1)) * _UNITS[match.group(2)])
+    if match and match.group(2) in units:
+        return str(float(match.group(1)) * units[match.group(2)])
     return {"yes": "on", "true": "on", "no": "off", "false": "off", '""': ""}.get(lowered, lowered)

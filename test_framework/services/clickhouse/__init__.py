@@ -28,6 +28,11 @@ class ClickHouseService:
 
         return check(files)
 
+    async def settings(self, endpoints: Endpoints, timeout: float) -> dict[str, str]:
+        from test_framework.services.clickhouse.settings import live_settings
+
+        return await live_settings(endpoints.clickhouse, timeout)
+
     async def seed_state(self, endpoints: Endpoints, timeout: float) -> SeedState | None:
         from test_framework.services.clickhouse.client import seed_state
 

@@ -28,6 +28,11 @@ class RedisService:
 
         return check(files)
 
+    async def settings(self, endpoints: Endpoints, timeout: float) -> dict[str, str]:
+        from test_framework.services.redis.settings import live_settings
+
+        return await live_settings(endpoints.redis, timeout)
+
     async def seed_state(self, endpoints: Endpoints, timeout: float) -> SeedState | None:
         from test_framework.services.redis.client import seed_state
 
