@@ -9,7 +9,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -22,6 +23,7 @@ __all__ = [
     "create_run_directory",
     "find_run_directories",
     "is_run_directory",
+    "is_running",
     "is_tmpfs",
     "remove_run_directory",
 ]
@@ -158,16 +160,34 @@ def _end_processes(run_dir: Path) -> None:
     for process in ours:
         # PostgreSQL would wait for its clients after SIGTERM.
         _signal(process, signal.SIGINT if process.info["name"] == "postgres" else signal.SIGTERM)
-    _, alive = psutil.wait_procs(everybody, timeout=2)
-    for process in alive:
+    strays = _wait_for_end(everybody)
+    for process in strays:
         _signal(process, signal.SIGKILL)
-    _, strays = psutil.wait_procs(alive, timeout=2)
+    strays = _wait_for_end(strays)
     if strays:
         raise StackError(
             "processes of the stack cannot be ended",
             where=", ".join(f"pid {process.pid}" for process in strays),
             fix="look at them with ps, end them, then run 'make test-down' again",
         )
+
+
+def _wait_for_end(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run after two seconds."""
+    give_up = time.monotonic() + 2
+    left = list(processes)
+    while left and time.monotonic() < give_up:
+        time.sleep(0.01)
+        left = [process for process in left if is_running(process.pid)]
+    return left
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process and it has not ended: pid 1 of a container is slow to collect the ended ones."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

@@ -25,6 +25,7 @@ from typing import Any
 import psutil
 
 from test_framework.errors import StackError
+from test_framework.stack.run_directory import is_running
 
 __all__ = ["ServerProgram", "Supervisor"]
 
@@ -32,6 +33,7 @@ __all__ = ["ServerProgram", "Supervisor"]
 _LONGEST_SOCKET_PATH = 90
 # Its loop answers at once, or is stopped.
 _RPC_TIMEOUT = 2.0
+_GROUP = "stack"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,7 @@ class Supervisor:
             StackError: the supervisor is gone, or could not.
         """
         try:
-            self._call("startProcess", name, False)  # noqa: FBT003 - it does not wait
+            self._call("startProcess", f"{_GROUP}:{name}", False)  # noqa: FBT003 - it does not wait
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
             raise StackError(
                 f"the supervisor could not start {name}",
@@ -138,7 +140,7 @@ class Supervisor:
         if pid is not None:
             give_up = time.monotonic() + seconds
             self._ask_to_end(pid)
-            while psutil.pid_exists(pid) and time.monotonic() < give_up:
+            while is_running(pid) and time.monotonic() < give_up:
                 # Each call wakes its loop, which otherwise notices a program's end up to a second late.
                 self.states()
                 time.sleep(0.01)
@@ -185,6 +187,8 @@ class Supervisor:
                 "rpcinterface:supervisor",
                 {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
             ),
+            # In one group they are stopped all at once; each in its own, they would wait for each other.
+            _section(f"group:{_GROUP}", {"programs": ",".join(program.name for program in programs)}),
             *(self._program(program) for program in programs),
         ]
         return "\n".join(sections)
