@@ -42,7 +42,7 @@ bootstrap() {
     local tarball="$1" archive work
     archive="$(main_archive)"
     [ -n "$archive" ] || die "$BASE_IMAGE cannot be pulled, and no Debian archive is among this machine's apt sources"
-    command -v debootstrap >/dev/null || quietly apt-get install -y --no-install-recommends debootstrap ||
+    command -v debootstrap >/dev/null || quietly apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 debootstrap ||
         die "apt-get could not install debootstrap"
     say "building $BASE_IMAGE from the Debian archive"
     work="$(mktemp -d /var/tmp/test-framework-base.XXXXXX)"

@@ -31,8 +31,8 @@ install_engine() {
         trap 'rm -f /usr/sbin/policy-rc.d' EXIT
     fi
     export DEBIAN_FRONTEND=noninteractive
-    quietly apt-get install -y --no-install-recommends "${missing[@]}" ||
-        { quietly apt-get update && quietly apt-get install -y --no-install-recommends "${missing[@]}"; } ||
+    quietly apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" ||
+        { quietly apt-get update && quietly apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}"; } ||
         die "apt-get could not install ${missing[*]}"
     if [ -n "$(trap -p EXIT)" ]; then
         rm -f "$guard"
