@@ -76,6 +76,8 @@ _TAG = re.compile(rb"(?=(\$\w*+\$))")
 
 _KINDS = {"skip": 0, "string": STRING, "quoted": QUOTED, "word": WORD, "punct": PUNCT, "bad": ERROR}
 _PLAIN = {_SCANNER.groupindex[name]: kind for name, kind in _KINDS.items()}
+_NAMES_AND_NUMBERS = frozenset({WORD, QUOTED, NUMBER})
+_COMPLETE = b"a"
 _BLOCK, _OPEN, _HEREDOC, _NUMBER = (_SCANNER.groupindex[n] for n in ("block", "open", "heredoc", "number"))
 
 
@@ -91,29 +93,29 @@ def tokens(sql: bytes, start: int = 0, *, final: bool = True) -> Iterator[Token]
         NeedMore: with ``final=False``, where the end of ``sql`` is reached.
     """
     length = len(sql)
-    pos, after_dot = start, False
-    heredocs = _Heredocs(sql)
+    pos, before = start, b""
+    heredocs = _Heredocs(sql, final=final)
     while pos < length:
         found = _SCANNER.match(sql, pos)
         assert found is not None  # the last alternative takes any byte
         end = found.end()
         kind = _PLAIN.get(found.lastindex or 0, -1)
         if kind < 0:
-            kind, end = _special(sql, found, heredocs, after_dot=after_dot)
+            kind, end = _special(sql, found, heredocs, before)
         if end == length and not final:
             break
         if kind:
             yield kind, pos, end
-            after_dot = kind == PUNCT and sql[pos] == 0x2E
+            before = sql[pos : pos + 1] if kind == PUNCT else _COMPLETE if kind in _NAMES_AND_NUMBERS else b""
         pos = end
     if not final:
         raise NeedMore
 
 
-def _special(sql: bytes, found: re.Match[bytes], heredocs: _Heredocs, *, after_dot: bool) -> tuple[int, int]:
+def _special(sql: bytes, found: re.Match[bytes], heredocs: _Heredocs, before: bytes) -> tuple[int, int]:
     """Kind (0 for a comment) and end of a token that the pattern alone cannot delimit."""
     if found.lastindex == _NUMBER:
-        return _number(sql, found, after_dot=after_dot)
+        return _number(sql, found, before)
     if found.lastindex == _HEREDOC:
         return heredocs.at(found.start(), found.end())
     if found.lastindex == _BLOCK and (end := _block_end(sql, found.end())) > 0:
@@ -121,11 +123,14 @@ def _special(sql: bytes, found: re.Match[bytes], heredocs: _Heredocs, *, after_d
     return ERROR, len(sql)
 
 
-def _number(sql: bytes, found: re.Match[bytes], *, after_dot: bool) -> tuple[int, int]:
-    """Kind and end of what begins like a number: names may begin with digits."""
-    if after_dot and (digits := _AFTER_DOT.match(sql, found.start())):
+def _number(sql: bytes, found: re.Match[bytes], before: bytes) -> tuple[int, int]:
+    """Kind and end of what begins like a number: names may begin with digits, and dots may be operators."""
+    if before == b"." and (digits := _AFTER_DOT.match(sql, found.start())):
         return NUMBER if digits.group().isdigit() else WORD, digits.end()
-    if found["tail"] and b"." not in found.group():
+    text = found.group()
+    if text.startswith(b".") and before in (b")", b"]", _COMPLETE):
+        return PUNCT, found.start() + 1
+    if found["tail"] and b"." not in text:
         return WORD, found.end()
     return NUMBER, found.end()
 
@@ -143,8 +148,8 @@ def _block_end(sql: bytes, pos: int) -> int:
 class _Heredocs:
     """Finds the ends of heredocs; each tag's last place is looked up once, so that unclosed ones cost no search."""
 
-    def __init__(self, sql: bytes) -> None:
-        self._sql = sql
+    def __init__(self, sql: bytes, *, final: bool) -> None:
+        self._sql, self._final = sql, final
         self._last: dict[bytes, int] | None = None
 
     def at(self, start: int, tag_end: int) -> tuple[int, int]:
@@ -154,6 +159,8 @@ class _Heredocs:
         tag = sql[start:tag_end]
         if self._last[tag] >= tag_end:
             return HEREDOC, sql.index(tag, tag_end) + len(tag)
+        if not self._final:
+            raise NeedMore
         word = _AFTER_DOLLAR.match(sql, start)
         return WORD, word.end() if word else start + 1
 

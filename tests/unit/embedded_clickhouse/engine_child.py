@@ -5,6 +5,7 @@ Not in the test process: a process that has loaded the engine must never fork ag
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import struct
 import subprocess
@@ -50,7 +51,8 @@ class EngineChild:
         return int(self._ask("statements", sql))
 
     def close(self) -> None:
-        self._in.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._in.close()
         self._process.wait(30)
         self._out.close()
 
@@ -66,8 +68,9 @@ def _answer(connection: Any, question: tuple[Any, ...]) -> Any:
         while (block := connection.streaming_fetch_result(stream)) is not None and block.size():
             blocks.append(bytes(block.bytes()))
         return blocks
-    except RuntimeError as error:
-        return str(error)
+    except (RuntimeError, UnicodeDecodeError) as error:  # its messages quote the statement's bytes as they are
+        connection.query("SELECT 1 FORMAT Null")  # takes along what the failed query had written
+        return error.object.decode("utf-8", "replace") if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _serve() -> None:
