@@ -76,6 +76,7 @@ start_daemon() {
     fi
     echo "$data" >"$ENGINE_RUN/data-root"
     cat /proc/sys/net/ipv4/ip_forward >"$ENGINE_RUN/ip_forward"
+    bridges >"$ENGINE_RUN/bridges"
     iptables-save 2>/dev/null | grep '^:FORWARD' >"$ENGINE_RUN/forward-policy" || true
     say "starting dockerd, log $ENGINE_RUN/dockerd.log"
     setsid dockerd --host "$SOCKET" --data-root "$data" --exec-root "$ENGINE_RUN/exec" \
@@ -141,20 +142,31 @@ stop_ours() {
         done
         ! is_our_dockerd "$pid" || kill -KILL "$pid"
     fi
-    stop_containerd
+    stop_survivors
     remove_mounts
     remove_network
     remove_files
 }
 
-# containerd ends with its dockerd, except when that was killed.
-stop_containerd() {
+# containerd, its shims and the containers end with their dockerd, except when that was killed.
+stop_survivors() {
     local pid
-    pid="$(cat "$ENGINE_RUN/exec/containerd/containerd.pid" 2>/dev/null || true)"
-    if [ -n "$pid" ] && grep -qs containerd "/proc/$pid/comm" &&
-        tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF "$ENGINE_RUN"; then
-        kill -KILL "$pid"
-    fi
+    for pid in $(processes_of_ours containerd-shim); do
+        # A shim's children are containers' first processes: with them, all that is inside a container ends.
+        # shellcheck disable=SC2046 # one word per process
+        kill -KILL $(cat "/proc/$pid/task/$pid/children") "$pid" 2>/dev/null || true
+    done
+    for pid in $(processes_of_ours containerd); do kill -KILL "$pid" 2>/dev/null || true; done
+}
+
+# Numbers of the processes of that program which were started with paths in our directory.
+processes_of_ours() {
+    local directory
+    for directory in /proc/[0-9]*; do
+        if grep -qs "^$1" "$directory/comm" && tr '\0' ' ' <"$directory/cmdline" | grep -qF "$ENGINE_RUN/"; then
+            basename "$directory"
+        fi
+    done 2>/dev/null
 }
 
 remove_mounts() {
@@ -165,12 +177,17 @@ remove_mounts() {
         /proc/self/mountinfo | sort -r | while read -r mount; do umount "$mount" || umount -l "$mount" || true; done
 }
 
+bridges() { ip -o link show type bridge | awk -F ': ' '{ print $2 }'; }
+
 remove_network() {
     [ -e "$ENGINE_RUN/ip_forward" ] || return 0
-    ip link delete docker0 2>/dev/null || true
-    # Everybody else's rules stay; ours all name the bridge or a DOCKER chain.
+    local bridge
+    for bridge in $(bridges | grep -E '^(docker0|br-[0-9a-f]{12})$' | grep -vxFf "$ENGINE_RUN/bridges"); do
+        ip link delete "$bridge" || say "the bridge $bridge could not be removed"
+    done
+    # Everybody else's rules stay. Ours name a bridge or a chain of Docker's, or send a container back to itself.
     if command -v iptables-save >/dev/null; then
-        iptables-save | grep -vi docker |
+        iptables-save | grep -viE 'docker|br-[0-9a-f]{12}|-s ([0-9.]+/32) -d \1 .*MASQUERADE' |
             sed "s/^:FORWARD .*/$(cat "$ENGINE_RUN/forward-policy" 2>/dev/null | head -n 1 | grep . || echo ':FORWARD ACCEPT [0:0]')/" |
             iptables-restore || say "some packet filter rules could not be removed"
     fi
