@@ -116,9 +116,17 @@ def environment_text(settings: Settings, style: str) -> str:
         "TEST_CLICKHOUSE_PASSWORD": endpoints.clickhouse.password.reveal(),
         "TEST_CLICKHOUSE_DB": endpoints.clickhouse.database,
         "TEST_CLICKHOUSE_URL": endpoints.clickhouse.url,
+        "TEST_MONITOR_HOST": endpoints.monitor.host,
         "TEST_MONITOR_PORT": endpoints.monitor.port,
     }
     if style == "json":
         return json.dumps(values, indent=1)
-    export = "export " if style == "shell" else ""
-    return "\n".join(f"{export}{name}={shlex.quote(str(value))}" for name, value in values.items())
+    if style == "dotenv":
+        return "\n".join(f"{name}={_dotenv_quoted(str(value))}" for name, value in values.items())
+    return "\n".join(f"export {name}={shlex.quote(str(value))}" for name, value in values.items())
+
+
+def _dotenv_quoted(text: str) -> str:
+    """Files of that kind know backslashes inside single quotes; shells do not."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
