@@ -56,7 +56,8 @@ def parse_insert(cursor: Cursor, start: int, *, final: bool) -> Insert:
         MalformedInsert: the head is no INSERT.
         NeedMore: the text so far does not decide it (only while not ``final``).
     """
-    cursor.accept(b"INSERT", b"INTO")
+    if not cursor.accept(b"INSERT", b"INTO"):
+        raise _malformed(cursor)
     _target(cursor)
     infile = _columns_and_infile(cursor)
     if cursor.accept(b"SETTINGS") and not _settings(cursor):
@@ -124,12 +125,9 @@ def _partition_key(cursor: Cursor) -> None:
 def _columns_and_infile(cursor: Cursor) -> bytes | None:
     if cursor.sign == b"(" and not _opens_select(cursor) and not cursor.skip_group():
         raise _malformed(cursor)
-    if cursor.word != b"FROM":
+    if cursor.word != b"FROM" or not _ahead(cursor).accept(b"FROM", b"INFILE"):
         return None
-    cursor.advance()
-    if cursor.word != b"INFILE":
-        raise _malformed(cursor)
-    cursor.advance()
+    cursor.accept(b"FROM", b"INFILE")
     if not cursor.at_string():
         raise _malformed(cursor)
     path = string_value(cursor.sql, cursor.advance())
@@ -140,9 +138,14 @@ def _columns_and_infile(cursor: Cursor) -> bytes | None:
     return path
 
 
+def _ahead(cursor: Cursor) -> Cursor:
+    """A second cursor at the same place, to look ahead with."""
+    return Cursor(cursor.sql, cursor.start, final=cursor.final)
+
+
 def _opens_select(cursor: Cursor) -> bool:
     """Whether the bracket here opens a subquery, not a list of columns."""
-    look = Cursor(cursor.sql, cursor.start, final=cursor.final)
+    look = _ahead(cursor)
     while look.accept_sign(b"("):
         pass
     return look.word in (b"SELECT", b"WITH", b"FROM")

@@ -100,7 +100,7 @@ def _value_before(sql: bytes, before: list[Token]) -> list[Token]:
 def with_outfile(statement: Statement, path: str) -> bytes:
     """The statement writing its result to ``path`` (an existing pipe or file), before its FORMAT.
 
-    Only for statements with output and without INTO OUTFILE of their own.
+    Only for statements with output but EXPLAIN, and without INTO OUTFILE of their own.
     """
     clause = b"INTO OUTFILE " + quoted(path.encode()) + b" APPEND"
     source = statement.source

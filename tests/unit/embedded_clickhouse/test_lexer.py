@@ -176,7 +176,6 @@ LITERAL = st.sampled_from(
         *(
             b"1",
             b"1.5e-3",
-            b".5",
             b"0x1F",
             b"'a'",
             b"'a;b'",

@@ -1,0 +1,103 @@
+"""Changes to statements, made at tokens; what comes out is run by the real engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from test_framework.embedded_clickhouse.rewrite import input_to_file, quoted, rewrite_query_ids, with_outfile
+from test_framework.embedded_clickhouse.statement import split_statement
+from tests.unit.embedded_clickhouse.engine_child import EngineChild
+
+COLUMN = "Settings['log_comment']"
+
+
+def marker(query_id: str) -> str:
+    return f"gw:{query_id}"
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("KILL QUERY WHERE query_id = 'x' SYNC", f"KILL QUERY WHERE {COLUMN} = 'gw:x' SYNC"),
+        ("KILL QUERY WHERE query_id='it\\'s' ASYNC", f"KILL QUERY WHERE {COLUMN}='gw:it\\'s' ASYNC"),
+        ("KILL QUERY WHERE query_id=$a$x$a$", f"KILL QUERY WHERE {COLUMN}='gw:x'"),
+        ("KILL QUERY WHERE `query_id` == 'x'", f"KILL QUERY WHERE {COLUMN} == 'gw:x'"),
+        ("KILL QUERY WHERE query_id IN ('a', 'b')", f"KILL QUERY WHERE {COLUMN} IN ('gw:a', 'gw:b')"),
+        ("KILL QUERY WHERE query_id NOT IN ['a']", f"KILL QUERY WHERE {COLUMN} NOT IN ['gw:a']"),
+        ("KILL QUERY WHERE query_id != 'x'", f"KILL QUERY WHERE {COLUMN} != 'gw:x'"),
+        ("KILL QUERY WHERE 'x' = query_id", f"KILL QUERY WHERE 'gw:x' = {COLUMN}"),
+        ("KILL QUERY WHERE p.query_id='x' AND a='x'", f"KILL QUERY WHERE p.{COLUMN}='gw:x' AND a='x'"),
+    ],
+)
+def test_conditions_on_the_query_id_become_conditions_on_the_marker(sql: str, expected: str) -> None:
+    assert rewrite_query_ids(sql.encode(), marker).decode() == expected
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "KILL QUERY WHERE query_id LIKE 'x%'",
+        "KILL QUERY WHERE query_id = concat('x')",
+        "KILL QUERY WHERE query_id IN (SELECT 'a')",
+        "KILL QUERY WHERE query_id IN ('a', f('b'))",
+        "KILL QUERY WHERE user = 'query_id = \\'x\\''",
+        "KILL QUERY WHERE 1 -- query_id = 'x'",
+        "KILL QUERY WHERE initial_query_id = 'x'",
+        "KILL QUERY WHERE query_id > 'x'",
+    ],
+)
+def test_all_else_is_left_alone(sql: str) -> None:
+    assert rewrite_query_ids(sql.encode(), marker).decode() == sql
+
+
+def test_another_setting_can_hold_the_marker() -> None:
+    assert b"Settings['other']" in rewrite_query_ids(b"KILL QUERY WHERE query_id='x'", marker, setting="other")
+
+
+@pytest.mark.parametrize("value", [b"", b"a'b", b"a\\", b"\\'", b"\xff", b"a\nb"])
+def test_a_quoted_value_reads_back(engine: EngineChild, value: bytes) -> None:
+    assert engine.query(b"SELECT " + quoted(value), "RawBLOB") == value
+
+
+@pytest.mark.parametrize(
+    ("sql", "result"),
+    [
+        ("SELECT 1 AS a", b"1\n"),
+        ("SELECT 1 AS a FORMAT JSONEachRow", b'{"a":1}\n'),
+        ("SELECT 1 AS a SETTINGS max_threads=1 FORMAT JSONEachRow", b'{"a":1}\n'),
+        ("SELECT 1 AS a FORMAT JSONEachRow SETTINGS max_threads=1", b'{"a":1}\n'),
+        ("SELECT 1 AS a SETTINGS max_threads=1", b"1\n"),
+        ("(SELECT 1 AS a) UNION ALL (SELECT 1) FORMAT JSONEachRow;", b'{"a":1}\n{"a":1}\n'),
+        ("SELECT 1 AS a -- a comment", b"1\n"),
+        ("SELECT 1 AS a /* FORMAT CSV */; -- and another", b"1\n"),
+        ("WITH 'FORMAT CSV' AS format SELECT format FORMAT LineAsString", b"FORMAT CSV\n"),
+        ("DESCRIBE (SELECT 1 AS a) FORMAT CSV", b'"a","UInt8","","","","",""\n'),
+    ],
+)
+def test_the_result_goes_to_the_file(engine: EngineChild, tmp_path: Path, sql: str, result: bytes) -> None:
+    target = tmp_path / "it's"
+    answer = engine.query(with_outfile(split_statement(sql.encode()), str(target)))
+    assert answer == b"", answer
+    assert (target.read_bytes() if target.exists() else b"") == result
+
+
+def test_input_is_read_from_the_file(engine: EngineChild, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("1,x\n2,y\n")
+    engine.query("CREATE TABLE IF NOT EXISTS from_input (a Int32, b String) ENGINE = Memory")
+    sql = (
+        b"INSERT INTO from_input SELECT a + 10, b FROM input('a Int32, b String') WHERE b != 'y' FORMAT CSV\n1,x\n2,y\n"
+    )
+    text = input_to_file(split_statement(sql), str(tmp_path / "data"), "CSV")
+    assert engine.query(text) == b""
+    assert engine.query("SELECT * FROM from_input ORDER BY a", "CSV") == b'11,"x"\n'
+
+
+def test_input_without_a_structure_takes_the_tables(engine: EngineChild, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text('{"a":5}\n')
+    engine.query("CREATE TABLE IF NOT EXISTS from_input2 (a Int32) ENGINE = Memory")
+    sql = b"WITH 1 AS one INSERT INTO from_input2 SELECT a + one FROM input() FORMAT JSONEachRow\n"
+    text = input_to_file(split_statement(sql), str(tmp_path / "data"), "JSONEachRow")
+    assert engine.query(text) == b""
+    assert engine.query("SELECT * FROM from_input2", "CSV") == b"6\n"
