@@ -1,0 +1,147 @@
+"""Where endpoints become leases: one broker per worker process, on a thread and event loop of its own.
+
+Drivers are loaded when a test asks for a namespace, not before; constructing a broker costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import replace
+
+from test_framework.endpoints import Endpoints
+from test_framework.environment.engine import Engine
+from test_framework.errors import FrameworkError, StackError
+from test_framework.isolation.loop_thread import LoopThread
+from test_framework.isolation.names import check_prefix
+from test_framework.isolation.values import Identity, IsolationOptions, Lease, LeaseInfo
+from test_framework.waiting import Deadline
+
+__all__ = ["Broker"]
+
+_GRACE = 5.0  # what a server gets beyond every other limit before its answer is no longer awaited
+_CLOSE_TIMEOUT = 60.0
+_HISTORY = 100_000
+_log = logging.getLogger("test_framework.isolation")
+
+
+class Broker:
+    """Gives tests namespaces of their own. Every method may be called from any thread and any event loop.
+
+    Args:
+        endpoints: where the stack is. Nothing is opened before the first lease.
+        identity: who this worker is.
+    """
+
+    def __init__(self, endpoints: Endpoints, identity: Identity, *, options: IsolationOptions | None = None) -> None:
+        self.endpoints = endpoints
+        self.identity = identity
+        self.options = options or IsolationOptions()
+        check_prefix(self.options.prefix)
+        self._thread = LoopThread(f"test-framework-broker-{identity.worker_id}")
+        self._engine: Engine | None = None
+        self._held: dict[int, Lease] = {}
+        self._past: deque[LeaseInfo] = deque(maxlen=_HISTORY)
+        self._closed = False
+
+    def acquire(self, service: str, *, timeout: float | None = None) -> Lease:
+        """A namespace of ``service``, within ``timeout`` seconds (the options' ``lease_timeout``).
+
+        Raises:
+            ServiceUnavailable: a server does not answer, or holds no seed.
+            StackBusy: others hold everything; the message names them.
+        """
+        reply = self._request(service, timeout)
+        try:
+            return reply.result()
+        except BaseException:
+            self._abandon(reply)
+            raise
+
+    async def aacquire(self, service: str, *, timeout: float | None = None) -> Lease:
+        """The same from any event loop; cancelling it gives back what was granted in the same moment."""
+        reply = self._request(service, timeout)
+        try:
+            return await asyncio.wrap_future(reply)
+        except BaseException:
+            self._abandon(reply)
+            raise
+
+    def warm(self, services: Iterable[str]) -> None:
+        """Begin the session and fill the pools in the background. What goes wrong shows at the first lease."""
+        if not self._thread.foreign and not self._closed:
+            self._thread.submit(self._the_engine().warm(services))
+
+    def release(self, lease: Lease, *, keep: bool = False) -> None:
+        """Take ``lease`` back; its end happens in the background. Twice is harmless, and so is a forked child.
+
+        Args:
+            keep: leave it as it is, for somebody who wants to look at it: it outlives the run.
+        """
+        if self._thread.foreign or self._held.pop(lease.serial, None) is None:
+            return
+        info = self._info(lease)
+        self._past.append(replace(info, released_at=time.time(), kept=keep))
+        if not self._closed:
+            self._thread.submit(self._the_engine().give_back(lease, keep=keep))
+
+    async def arelease(self, lease: Lease, *, keep: bool = False) -> None:
+        """The same; it does not wait either."""
+        self.release(lease, keep=keep)
+
+    def ownership(self) -> list[LeaseInfo]:
+        """What this worker owned and owns, oldest first."""
+        return [*self._past, *(self._info(lease) for lease in self._held.values())]
+
+    def close(self) -> None:
+        """Give everything back, wait until it is gone, end the session. Harmless twice, and in a forked child."""
+        if self._closed or self._thread.foreign:
+            return
+        for lease in list(self._held.values()):
+            self.release(lease)
+        self._closed = True
+        if self._engine is not None:
+            try:
+                self._thread.submit(self._engine.close()).result(_CLOSE_TIMEOUT)
+            except (FrameworkError, TimeoutError) as error:
+                _log.warning("the session did not end well, the next one reclaims what is left: %s", error)
+        self._thread.stop(_GRACE)
+
+    def _request(self, service: str, timeout: float | None) -> Future[Lease]:
+        if self._thread.foreign:
+            raise StackError(
+                "a forked child cannot lease: the session belongs to its parent",
+                fix="lease in the parent and give the child the DSN, or start it by spawn",
+            )
+        if self._closed:
+            raise StackError("the broker is closed", cause="the test session has ended")
+        deadline = Deadline.after(self.options.lease_timeout if timeout is None else timeout)
+        return self._thread.submit(self._grant(service, deadline), unwanted=self.release)
+
+    async def _grant(self, service: str, deadline: Deadline) -> Lease:
+        lease = await self._the_engine().acquire(service, deadline)
+        self._held[lease.serial] = lease
+        return lease
+
+    def _abandon(self, reply: Future[Lease]) -> None:
+        """Nobody waits for this any more: what it brings goes back, now or when it comes."""
+        if not reply.cancel() and reply.exception() is None:
+            self.release(reply.result())
+
+    def _the_engine(self) -> Engine:
+        if self._engine is None:
+            self._engine = Engine(self.endpoints, self.identity, self.options)
+        return self._engine
+
+    def _info(self, lease: Lease) -> LeaseInfo:
+        return LeaseInfo(
+            service=lease.service,
+            name=lease.name,
+            worker_id=self.identity.worker_id,
+            run_id=self.identity.run_id,
+            acquired_at=lease.acquired_at,
+        )

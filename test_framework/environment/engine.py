@@ -1,0 +1,189 @@
+"""What lives on the broker's event loop: the session, and an allocator for each service that somebody asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
+
+from test_framework.endpoints import Endpoints
+from test_framework.errors import FrameworkError, ServiceUnavailable
+from test_framework.isolation.names import Names
+from test_framework.isolation.values import Grant, Identity, IsolationOptions, Lease
+from test_framework.waiting import Deadline
+
+if TYPE_CHECKING:
+    from test_framework.isolation.ledger import Allocator, Clones
+    from test_framework.services.postgres.ledger import PostgresLedger
+
+__all__ = ["Engine"]
+
+_GRACE = 5.0  # what a server gets beyond every other limit before its answer is no longer awaited
+# Databases of one run that may wait to be dropped, over all workers: each takes memory.
+_BACKLOG = 32
+_log = logging.getLogger("test_framework.isolation")
+
+
+class Engine:
+    """What lives on the broker's loop: the session and its allocators."""
+
+    def __init__(self, endpoints: Endpoints, identity: Identity, options: IsolationOptions) -> None:
+        self._endpoints = endpoints
+        self._identity = identity
+        self._options = options
+        self._names = Names(options.prefix, identity.worker_id)
+        self._serials = itertools.count(1)
+        self._ledger: PostgresLedger | None = None
+        self._allocators: dict[str, Allocator] = {}
+        self._closers: list[Callable[[], Awaitable[None]]] = []
+        self._reaping: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+
+    async def acquire(self, service: str, deadline: Deadline) -> Lease:
+        """A namespace of ``service``. Raises ``FrameworkError`` at the deadline, even when a server ignores it."""
+        started = time.monotonic()
+        task = asyncio.ensure_future(self._acquire(service, deadline))
+        await asyncio.wait([task], timeout=deadline.remaining + _GRACE)
+        if not task.done():
+            task.cancel()
+            raise self._no_answer(service, deadline)
+        grant = task.result()
+        return Lease(
+            service=service,
+            name=grant.name,
+            endpoint=grant.endpoint,
+            key_prefix=grant.key_prefix,
+            acquired_at=time.time(),
+            waited_seconds=time.monotonic() - started,
+            pool_hit=grant.pool_hit,
+            serial=next(self._serials),
+        )
+
+    async def give_back(self, lease: Lease, *, keep: bool) -> None:
+        """Begin to take it back."""
+        try:
+            await self._allocators[lease.service].release(lease.name, keep=keep)
+        except FrameworkError as error:
+            _report(f"the {lease.service} namespace {lease.name} could not be taken back: {error}")
+
+    async def warm(self, services: Iterable[str]) -> None:
+        """Open what the first lease of each service would open."""
+        for service in services:
+            try:
+                allocator = await self._allocator(service)
+                await allocator.warm()
+            except FrameworkError as error:
+                _log.info("not warmed: %s", error)
+
+    def _no_answer(self, service: str, deadline: Deadline) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"no {service} namespace within {deadline.seconds:g} s: a server accepts and does not answer",
+            service=f"test-{service}",
+            where=", ".join(f"{name} at {getattr(self._endpoints, name).address}" for name in ("postgres", service)),
+            fix="look at the servers (make test-status) and their logs (make test-logs)",
+        )
+
+    async def _acquire(self, service: str, deadline: Deadline) -> Grant:
+        allocator = self._allocators.get(service) or await self._allocator(service)
+        return await allocator.acquire(deadline)
+
+    async def _allocator(self, service: str) -> Allocator:
+        async with self._lock:
+            if service not in self._allocators:
+                ledger = await self._open_ledger()
+                self._allocators[service] = await self._builders[service](ledger)
+            return self._allocators[service]
+
+    async def _open_ledger(self) -> PostgresLedger:
+        if self._ledger is None:
+            from test_framework.services.postgres.ledger import PostgresLedger
+
+            ledger = PostgresLedger(self._endpoints.postgres, self._identity, timeout=self._options.connection_timeout)
+            await ledger.open()
+            self._ledger = ledger
+            if self._options.reap_at_start:
+                self._reaping = asyncio.get_running_loop().create_task(self._reap())
+        return self._ledger
+
+    async def _reap(self) -> None:
+        """What dead sessions left, while the tests already run."""
+        from test_framework.services.reaping import reap
+
+        try:
+            report = await reap(self._endpoints, timeout=self._options.connection_timeout)
+        except FrameworkError as error:
+            _log.info("nothing was reclaimed: %s", error)
+        else:
+            if report.total:
+                _log.info("reclaimed %d namespaces of dead sessions", report.total)
+
+    @property
+    def _builders(self) -> dict[str, Callable[[PostgresLedger], Awaitable[Allocator]]]:
+        return {"postgres": self._build_postgres, "redis": self._build_redis, "clickhouse": self._build_clickhouse}
+
+    async def _build_postgres(self, ledger: PostgresLedger) -> Allocator:
+        from test_framework.services.postgres.isolation import PostgresClones
+
+        clones = PostgresClones(
+            self._endpoints.postgres,
+            ledger,
+            names=self._names,
+            limit=self._creators + 1,
+            timeout=self._options.statement_timeout,
+            connect_timeout=self._options.connection_timeout,
+        )
+        return self._pool(clones)
+
+    async def _build_clickhouse(self, ledger: PostgresLedger) -> Allocator:
+        from test_framework.services.clickhouse.isolation import ClickHouseClones
+
+        clones = ClickHouseClones(
+            self._endpoints.clickhouse, ledger, limit=self._creators + 1, timeout=self._options.statement_timeout
+        )
+        return self._pool(clones)
+
+    def _pool(self, clones: Clones) -> Allocator:
+        from test_framework.isolation.pool import ClonePool
+
+        self._closers.append(clones.close)
+        return ClonePool(
+            clones,
+            new_name=self._names.new,
+            target=self._options.pool_target(self._identity.workers),
+            creators=self._creators,
+            backlog=max(2, _BACKLOG // max(1, self._identity.workers)),
+            reuse_untouched=self._options.reuse_untouched,
+            report=_report,
+        )
+
+    @property
+    def _creators(self) -> int:
+        """One worker alone may use two connections for making databases; many workers load the server enough."""
+        return 2 if self._identity.workers == 1 else 1
+
+    async def _build_redis(self, ledger: PostgresLedger) -> Allocator:
+        from test_framework.services.redis.isolation import NumberAllocator, RedisAdmin, count_databases
+
+        admin = RedisAdmin(self._endpoints.redis, self._options.connection_timeout)
+        self._closers.append(admin.close)
+        databases = await count_databases(admin)
+        return NumberAllocator(admin, ledger, databases=databases, report=_report)
+
+    async def close(self) -> None:
+        """Finish everything that was begun, and end the session."""
+        if self._reaping is not None:
+            self._reaping.cancel()
+            await asyncio.gather(self._reaping, return_exceptions=True)
+        await asyncio.gather(*(allocator.close() for allocator in self._allocators.values()), return_exceptions=True)
+        if self._ledger is not None:
+            await self._ledger.close()
+        for close in self._closers:
+            await close()
+
+
+def _report(text: str) -> None:
+    """A failing clean-up is told, and never hides a test's own failure."""
+    _log.warning("%s", text)

@@ -1,0 +1,199 @@
+"""Namespaces that are copies of a template: a warm pool in the ledger, filled and emptied off the tests' path.
+
+Ready copies belong to nobody and survive the end of a run. A session takes one in a single statement; when there is
+none, the copy that is made next goes to whoever waits longest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from test_framework.errors import FrameworkError, StackBusy
+from test_framework.isolation.ledger import Clones, State
+from test_framework.isolation.values import Grant
+from test_framework.waiting import Deadline
+
+__all__ = ["ClonePool"]
+
+# After a failed creation nobody is served better by failing again at once.
+_PAUSE = 0.5
+
+
+class ClonePool:
+    """See :class:`~test_framework.isolation.ledger.Allocator`. Lives on one event loop.
+
+    Args:
+        new_name: makes the name of the next copy.
+        target: ready copies that this worker keeps in the pool.
+        creators: how many copies are made at once.
+        backlog: how many may wait to be dropped before those who ask for one have to wait too.
+        reuse_untouched: a copy that was provably not written to is not dropped.
+        report: told about failures that no test sees, in one line.
+    """
+
+    def __init__(
+        self, clones: Clones, *, new_name: Callable[[], str], target: int, creators: int, backlog: int,
+        reuse_untouched: bool, report: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._clones = clones
+        self._new_name = new_name
+        self._target = target
+        self._creators = creators
+        self._reuse = reuse_untouched
+        self._report = report
+        self._waiting: deque[asyncio.Future[str]] = deque()
+        self._returning: asyncio.Queue[str] = asyncio.Queue()
+        self._backlog = backlog
+        self._room = asyncio.Event()
+        self._room.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._creating = 0
+        self._janitor: asyncio.Task[None] | None = None
+        self._closing = False
+
+    async def warm(self) -> None:
+        self._refill(await self._clones.template())
+
+    async def acquire(self, deadline: Deadline) -> Grant:
+        template = await self._clones.template()
+        await self._wait_for_room(deadline)
+        ledger, service = self._clones.ledger, self._clones.service
+        taken = await ledger.take(service, template, anybodys=self._clones.renames)
+        hit = taken is not None
+        if taken is not None:
+            name = await self._clones.adopt(taken)
+            self._refill(template)
+        else:
+            name = await self._wait_for_new(template, deadline)
+        return Grant(name=name, endpoint=self._clones.endpoint(name), pool_hit=hit)
+
+    async def _wait_for_room(self, deadline: Deadline) -> None:
+        """Databases that wait to be dropped take memory; those who ask for more are slowed down to what is dropped."""
+        try:
+            async with asyncio.timeout(deadline.remaining):
+                await self._room.wait()
+        except TimeoutError:
+            raise await self._too_late(deadline) from None
+
+    async def _wait_for_new(self, template: str, deadline: Deadline) -> str:
+        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._refill(template)
+        try:
+            async with asyncio.timeout(deadline.remaining):
+                return await asyncio.shield(waiter)
+        except TimeoutError:
+            raise await self._too_late(deadline) from None
+        finally:
+            self._withdraw(waiter)
+
+    def _withdraw(self, waiter: asyncio.Future[str]) -> None:
+        """Whoever stopped waiting may have been served in the same moment."""
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+        if not waiter.done():
+            waiter.cancel()
+
+    async def _too_late(self, deadline: Deadline) -> StackBusy:
+        holders = await self._clones.ledger.holders(self._clones.service)
+        return StackBusy(
+            f"no {self._clones.service} database could be had within {deadline.seconds:g} s",
+            cause="held now: " + (", ".join(map(str, holders)) or "none"),
+            fix="run with fewer workers, or end the runs that hold them",
+        )
+
+    def _refill(self, template: str) -> None:
+        """Start as many creators as there is work for. Each looks for itself whether there is any left."""
+        while not self._closing and self._creating < self._creators:
+            self._creating += 1
+            self._spawn(self._create_while_needed(template))
+            if len(self._waiting) <= self._creating:
+                break
+
+    async def _create_while_needed(self, template: str) -> None:
+        try:
+            while not self._closing:
+                name = self._new_name()
+                limit = None if self._waiting else self._target
+                try:
+                    if not await self._clones.ledger.intend(self._clones.service, name, template, limit=limit):
+                        return
+                    await self._clones.create(name, template)
+                    await self._deliver(name)
+                except FrameworkError as error:
+                    await self._failed(name, error)
+        finally:
+            self._creating -= 1
+
+    async def _deliver(self, name: str) -> None:
+        """To whoever waits longest, else to the pool."""
+        service = self._clones.service
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                await self._clones.ledger.move(service, name, State.LEASED)
+                if waiter.done():  # gave up meanwhile
+                    continue
+                waiter.set_result(name)
+                return
+        await self._clones.ledger.move(service, name, State.READY)
+
+    async def _failed(self, name: str, error: FrameworkError) -> None:
+        self._hand_back(name)
+        if self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)
+                return
+        self._report(f"a {self._clones.service} database could not be made ahead: {error}")
+        await asyncio.sleep(_PAUSE)
+
+    async def release(self, name: str, *, keep: bool) -> None:
+        if keep:
+            await self._clones.ledger.move(self._clones.service, name, State.KEPT)
+            return
+        self._hand_back(name)
+
+    def _hand_back(self, name: str) -> None:
+        self._returning.put_nowait(name)
+        if self._returning.qsize() > self._backlog:
+            self._room.clear()
+        if self._janitor is None or self._janitor.done():
+            self._janitor = self._spawn(self._clean_up())
+
+    async def _clean_up(self) -> None:
+        while not self._returning.empty():
+            name = self._returning.get_nowait()
+            try:
+                await self._take_back(name)
+            except FrameworkError as error:
+                self._report(f"the {self._clones.service} database {name} could not be dropped: {error}")
+            if self._returning.qsize() <= self._backlog:
+                self._room.set()
+
+    async def _take_back(self, name: str) -> None:
+        clones, ledger = self._clones, self._clones.ledger
+        if self._reuse and await clones.untouched(name):
+            await ledger.move(clones.service, name, State.READY)
+            return
+        await clones.destroy(name)
+        await ledger.forget(clones.service, name)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        self._closing = True
+        for waiter in self._waiting:
+            waiter.cancel()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(FrameworkError):
+            await self._clean_up()

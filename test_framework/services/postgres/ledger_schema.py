@@ -1,0 +1,69 @@
+"""The tables of the ledger in the control database, and making them once whoever comes first."""
+
+from __future__ import annotations
+
+from test_framework.errors import ServiceUnavailable
+from test_framework.services.postgres.control import advisory_key
+from test_framework.services.postgres.databases import Connection
+
+__all__ = ["SCHEMA", "VERSION", "ensure_schema"]
+
+SCHEMA = "isolation"
+# Raised when a table changes its meaning: an older client then refuses instead of misreading.
+VERSION = 1
+
+_TABLES = f"""
+CREATE SCHEMA {SCHEMA};
+CREATE TABLE {SCHEMA}.version (version integer NOT NULL);
+INSERT INTO {SCHEMA}.version VALUES ({VERSION});
+CREATE TABLE {SCHEMA}.sessions (
+    id         bigint      PRIMARY KEY,  -- also the number of the advisory lock that says it lives
+    run_id     text        NOT NULL,
+    worker_id  text        NOT NULL,
+    host       text        NOT NULL,
+    pid        integer     NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE {SCHEMA}.namespaces (
+    service    text        NOT NULL,
+    name       text        NOT NULL,
+    template   text        NOT NULL,
+    worker_id  text        NOT NULL,
+    state      text        NOT NULL CHECK (state IN ('creating', 'ready', 'leased', 'kept')),
+    session_id bigint      REFERENCES {SCHEMA}.sessions (id),
+    since      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (service, name),
+    CHECK ((session_id IS NULL) = (state IN ('ready', 'kept')))
+);
+CREATE INDEX ON {SCHEMA}.namespaces (session_id);
+CREATE VIEW public.active_leases AS
+    SELECT n.service, n.name, n.worker_id, s.run_id, n.since
+    FROM {SCHEMA}.namespaces n JOIN {SCHEMA}.sessions s ON s.id = n.session_id WHERE n.state = 'leased';
+"""
+
+
+async def ensure_schema(connection: Connection) -> None:
+    """Make the ledger's tables if they are not there.
+
+    Raises:
+        ServiceUnavailable: they are there and another version of this package made them.
+    """
+    if await _version(connection) is None:
+        async with connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", advisory_key("ledger"))
+            if await _version(connection) is None:
+                await connection.execute(_TABLES)
+    version = await _version(connection)
+    if version != VERSION:
+        raise ServiceUnavailable(
+            f"the stack's ledger has version {version}, this client knows version {VERSION}",
+            service="test-postgres",
+            fix="use the same version of this package everywhere, or start the stack anew: make test-down test-up",
+        )
+
+
+async def _version(connection: Connection) -> int | None:
+    if await connection.fetchval("SELECT to_regclass($1)::text", f"{SCHEMA}.version") is None:
+        return None
+    version: int | None = await connection.fetchval(f"SELECT version FROM {SCHEMA}.version")
+    return version

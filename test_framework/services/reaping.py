@@ -1,0 +1,210 @@
+"""Reclaim what dead sessions left behind, in all services. Any number of reapers at once, killed at any moment.
+
+Whoever gets the advisory lock of a session in the ledger knows that the session is dead, and that nobody else is
+reclaiming it. Only what the ledger names is ever touched.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+from test_framework.endpoints import Endpoints
+from test_framework.errors import FrameworkError
+from test_framework.isolation.values import ReapReport
+from test_framework.services.clickhouse.client import ask as ask_clickhouse
+from test_framework.services.clickhouse.isolation import ClickHouseAdmin, current_template
+from test_framework.services.clickhouse.isolation import drop_leased_database as drop_clickhouse
+from test_framework.services.postgres.client import ask
+from test_framework.services.postgres.control import advisory_key, open_control, read_record
+from test_framework.services.postgres.databases import Connection
+from test_framework.services.postgres.isolation import drop_leased_database as drop_postgres
+from test_framework.services.postgres.ledger_schema import SCHEMA, ensure_schema
+from test_framework.services.redis.client import RedisReplyError
+from test_framework.services.redis.isolation import RedisAdmin
+from test_framework.waiting import Deadline
+
+__all__ = ["live_sessions", "reap"]
+
+_NAMESPACES = f"{SCHEMA}.namespaces"
+_IS_HELD = """
+EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (l.classid::bigint << 32 | l.objid::bigint) = s.id)
+"""
+_DEAD = f"SELECT id FROM {SCHEMA}.sessions s WHERE NOT {_IS_HELD} ORDER BY started_at"
+_ALIVE = f"""
+SELECT format('%s of run %s (pid %s on %s, since %s)', worker_id, left(run_id, 8), pid, host,
+    to_char(started_at, 'HH24:MI:SS')) AS session
+FROM {SCHEMA}.sessions s WHERE {_IS_HELD} ORDER BY started_at
+"""
+
+
+async def reap(endpoints: Endpoints, *, timeout: float, kept: bool = False) -> ReapReport:
+    """Reclaim what dead sessions left, and ready copies of templates that nobody uses any more.
+
+    Args:
+        timeout: seconds for one statement.
+        kept: drop what users asked to keep, too.
+
+    Raises:
+        ServiceUnavailable: Postgres, which keeps the books, does not answer.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def begin() -> Connection:
+            connection = await stack.enter_async_context(
+                open_control(endpoints.postgres, timeout, application="reaper")
+            )
+            await ensure_schema(connection)
+            return connection
+
+        connection = await ask(endpoints.postgres, timeout, begin)
+        reaper = _Reaper(connection, endpoints, timeout)
+        stack.push_async_callback(reaper.close)
+        await reaper.dead_sessions()
+        await reaper.outdated()
+        if kept:
+            await reaper.kept()
+        return reaper.report
+
+
+async def live_sessions(endpoints: Endpoints, *, timeout: float) -> Sequence[str]:
+    """The sessions that use the stack now, each as a phrase.
+
+    Raises:
+        ServiceUnavailable: Postgres does not answer.
+    """
+
+    async def question() -> Sequence[str]:
+        async with open_control(endpoints.postgres, timeout, application="reaper") as connection:
+            await ensure_schema(connection)
+            return [row["session"] for row in await connection.fetch(_ALIVE)]
+
+    return await ask(endpoints.postgres, timeout, question)
+
+
+class _Reaper:
+    def __init__(self, connection: Connection, endpoints: Endpoints, timeout: float) -> None:
+        self._connection = connection
+        self._endpoints = endpoints
+        self._timeout = timeout
+        self._redis = RedisAdmin(endpoints.redis, timeout)
+        self._clickhouse = ClickHouseAdmin(endpoints.clickhouse, limit=1, timeout=timeout)
+        self._sessions = 0
+        self._outdated = 0
+        self._kept = 0
+        self._reclaimed: Counter[str] = Counter()
+        self._failures: dict[str, str] = {}  # by service: one that does not answer is not asked again
+
+    @property
+    def report(self) -> ReapReport:
+        return ReapReport(
+            sessions=self._sessions,
+            reclaimed=dict(self._reclaimed),
+            outdated=self._outdated,
+            kept=self._kept,
+            failures=tuple(self._failures.values()),
+        )
+
+    async def close(self) -> None:
+        await self._redis.close()
+        await self._clickhouse.close()
+
+    async def dead_sessions(self) -> None:
+        """Oldest first."""
+        for row in await self._ask(_DEAD):
+            if await self._lock(row["id"]):
+                try:
+                    await self._dead_session(row["id"])
+                finally:
+                    await self._ask("SELECT pg_advisory_unlock($1)", row["id"])
+
+    async def _dead_session(self, session: int) -> None:
+        rows = await self._ask(f"SELECT service, name FROM {_NAMESPACES} WHERE session_id = $1 ORDER BY since", session)
+        for row in rows:
+            if await self._drop(row["service"], row["name"]):
+                self._reclaimed[row["service"]] += 1
+        gone = await self._ask(
+            f"DELETE FROM {SCHEMA}.sessions s WHERE id = $1"
+            f" AND NOT EXISTS (SELECT FROM {_NAMESPACES} n WHERE n.session_id = s.id) RETURNING id",
+            session,
+        )
+        self._sessions += len(gone)
+
+    async def outdated(self) -> None:
+        """Ready copies of a template that is not the current one, if no session makes use of it."""
+        rows = await self._ask(f"SELECT DISTINCT service, template FROM {_NAMESPACES} WHERE state = 'ready'")
+        for row in rows:
+            service, template = row["service"], row["template"]
+            key = advisory_key(f"template:{template}")
+            if template == await self._current(service) or not await self._lock(key):
+                continue
+            try:
+                ready = f"SELECT name FROM {_NAMESPACES} WHERE service = $1 AND template = $2 AND state = 'ready'"
+                for each in await self._ask(ready, service, template):
+                    self._outdated += await self._drop(service, each["name"])
+            finally:
+                await self._ask("SELECT pg_advisory_unlock($1)", key)
+
+    async def _current(self, service: str) -> str | None:
+        if service == "postgres":
+            record = await ask(
+                self._endpoints.postgres,
+                self._timeout,
+                lambda: read_record(self._connection, self._endpoints.postgres.database),
+            )
+            return record.template if record else None
+        try:
+            return await ask_clickhouse(self._endpoints.clickhouse, self._timeout, self._current_clickhouse)
+        except FrameworkError as error:
+            self._failures.setdefault(service, str(error))
+            return None
+
+    async def _current_clickhouse(self) -> str | None:
+        async with self._clickhouse.use() as client:
+            return await current_template(client, self._endpoints.clickhouse.database)
+
+    async def kept(self) -> None:
+        for row in await self._ask(f"SELECT service, name FROM {_NAMESPACES} WHERE state = 'kept' ORDER BY since"):
+            self._kept += await self._drop(row["service"], row["name"])
+
+    async def _drop(self, service: str, name: str) -> bool:
+        if service in self._failures:
+            return False
+        try:
+            await self._droppers[service](self, name)
+        except (FrameworkError, RedisReplyError) as error:
+            self._failures[service] = f"{service} {name}: {error}"
+            return False
+        await self._ask(f"DELETE FROM {_NAMESPACES} WHERE service = $1 AND name = $2", service, name)
+        return True
+
+    async def _drop_postgres(self, name: str) -> None:
+        async def work() -> None:
+            deadline = Deadline.after(self._timeout)
+            await drop_postgres(self._connection, self._endpoints.postgres, name, deadline)
+
+        await ask(self._endpoints.postgres, self._timeout, work)
+
+    async def _drop_redis(self, name: str) -> None:
+        number = int(name)
+        await self._redis.end_clients(number)
+        await self._redis.free(number, await self._redis.owner(number))
+
+    async def _drop_clickhouse(self, name: str) -> None:
+        async def work() -> None:
+            async with self._clickhouse.use() as client:
+                await drop_clickhouse(client, name)
+
+        await ask_clickhouse(self._endpoints.clickhouse, self._timeout, work)
+
+    _droppers = {"postgres": _drop_postgres, "redis": _drop_redis, "clickhouse": _drop_clickhouse}  # noqa: RUF012 - constant
+
+    async def _lock(self, key: int) -> bool:
+        return bool((await self._ask("SELECT pg_try_advisory_lock($1) AS got", key))[0]["got"])
+
+    async def _ask(self, sql: str, *arguments: object) -> Sequence[Any]:
+        return await ask(self._endpoints.postgres, self._timeout, lambda: self._connection.fetch(sql, *arguments))
