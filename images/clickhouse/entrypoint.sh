@@ -20,9 +20,6 @@ esac
 
 : "${CLICKHOUSE_USER:=test_user}" "${CLICKHOUSE_MAX_MEMORY_USAGE:=500000000}"
 : "${CLICKHOUSE_MAX_SERVER_MEMORY_USAGE:=2400000000}"
-if [ -n "${CLICKHOUSE_PASSWORD_FILE:-}" ]; then
-    CLICKHOUSE_PASSWORD="$(cat "$CLICKHOUSE_PASSWORD_FILE")"
-fi
 [ -n "${CLICKHOUSE_PASSWORD:-}" ] || fail "CLICKHOUSE_PASSWORD is empty: the server lets nobody in without one"
 # It becomes the name of an XML element.
 case "$CLICKHOUSE_USER" in
@@ -42,6 +39,9 @@ rm -rf "$config"
 cp -r "$SHIPPED" "$config"
 sed "s/STACK_USER/$CLICKHOUSE_USER/g" "$SHIPPED/users.xml" >"$config/users.xml"
 export CLICKHOUSE_LISTEN_HOST=0.0.0.0 CLICKHOUSE_HTTP_PORT=8123 CLICKHOUSE_DATA_DIR="$HOME_DIR/data/"
+CLICKHOUSE_PASSWORD_SHA256="$(printf '%s' "$CLICKHOUSE_PASSWORD" | sha256sum | cut -c 1-64)"
+export CLICKHOUSE_PASSWORD_SHA256
+unset CLICKHOUSE_PASSWORD
 # With its watchdog, signals would reach the wrong process.
 export CLICKHOUSE_WATCHDOG_ENABLE=0
 exec clickhouse-server --config-file="$config/config.xml" -- --tcp_port=9000 "$@"

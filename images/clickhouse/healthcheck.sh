@@ -8,9 +8,6 @@ healthy=/var/lib/clickhouse/healthy
 [ ! -e "$healthy" ] || sleep 9
 trap '[ $? -eq 0 ] || rm -f "$healthy"' EXIT
 
-if [ -n "${CLICKHOUSE_PASSWORD_FILE:-}" ]; then
-    CLICKHOUSE_PASSWORD="$(<"$CLICKHOUSE_PASSWORD_FILE")"
-fi
 exec 3<>/dev/tcp/127.0.0.1/8123
 printf 'GET /?query=SELECT%%201 HTTP/1.0\r\nHost: 127.0.0.1\r\nX-ClickHouse-User: %s\r\nX-ClickHouse-Key: %s\r\n\r\n' \
     "$CLICKHOUSE_USER" "$CLICKHOUSE_PASSWORD" >&3

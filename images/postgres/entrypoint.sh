@@ -21,20 +21,12 @@ literal() {
     printf "'%s'" "$(printf '%s' "$1" | sed "s/'/''/g")"
 }
 
-password() {
-    if [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then
-        cat "$POSTGRES_PASSWORD_FILE"
-    else
-        printf '%s' "${POSTGRES_PASSWORD:-}"
-    fi
-}
-
 # Through standard input only: neither argument lists nor the log ever show the password.
 bootstrap() {
     # shellcheck disable=SC2310 # literal exits by itself
     {
         printf 'SET bootstrap.role = %s;\n\n' "$(literal "$POSTGRES_USER")"
-        printf 'SET bootstrap.password = %s;\n\n' "$(literal "$(password)")"
+        printf 'SET bootstrap.password = %s;\n\n' "$(literal "$POSTGRES_PASSWORD")"
         printf 'SET bootstrap.database = %s;\n\n' "$(literal "$POSTGRES_DB")"
         cat /usr/local/share/bootstrap.sql
     } | postgres --single -j -D "$PGDATA" -c log_min_error_statement=panic postgres >"$PGDATA/bootstrap.log" 2>&1 || true
@@ -51,7 +43,7 @@ fi
 [ $# -eq 0 ] || shift
 
 : "${POSTGRES_USER:=test_user}" "${POSTGRES_DB:=netra_test}"
-[ -n "$(password)" ] || fail "POSTGRES_PASSWORD is empty: the server lets nobody in without one"
+[ -n "${POSTGRES_PASSWORD:-}" ] || fail "POSTGRES_PASSWORD is empty: the server lets nobody in without one"
 [ "$POSTGRES_USER" != postgres ] || fail "POSTGRES_USER must not be postgres, which is the superuser"
 
 if [ ! -e "$PGDATA/PG_VERSION" ]; then

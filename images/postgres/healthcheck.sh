@@ -7,12 +7,7 @@ set -eu
 healthy=/data/healthy
 [ ! -e "$healthy" ] || sleep 9
 
-if [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then
-    PGPASSWORD="$(cat "$POSTGRES_PASSWORD_FILE")"
-else
-    PGPASSWORD="$POSTGRES_PASSWORD"
-fi
-export PGPASSWORD PGCONNECT_TIMEOUT=2 PGAPPNAME=healthcheck
+export PGPASSWORD="$POSTGRES_PASSWORD" PGCONNECT_TIMEOUT=2 PGAPPNAME=healthcheck
 if timeout 3 psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -XAtqc 'SELECT 1'; then
     touch "$healthy"
 else

@@ -23,10 +23,6 @@ redis-server) [ $# -eq 0 ] || shift ;;
 *) exec "$@" ;;
 esac
 
-if [ -n "${REDIS_PASSWORD_FILE:-}" ]; then
-    REDIS_PASSWORD="$(cat "$REDIS_PASSWORD_FILE")"
-fi
-
 # Written to the tmpfs and not given as flags: argument lists are for everybody to read.
 umask 077
 config=/data/redis.conf

@@ -6,9 +6,6 @@ set -eu
 healthy=/data/healthy
 [ ! -e "$healthy" ] || sleep 9
 
-if [ -n "${REDIS_PASSWORD_FILE:-}" ]; then
-    REDIS_PASSWORD="$(cat "$REDIS_PASSWORD_FILE")"
-fi
 if [ -n "${REDIS_PASSWORD:-}" ]; then
     export REDISCLI_AUTH="$REDIS_PASSWORD"
 fi

@@ -105,6 +105,12 @@ remove_containers() {
     docker volume prune -f >/dev/null
 }
 
+# Kept layers must not grow for ever: what no build used for a week goes.
+shrink_cache() {
+    docker image prune -af --filter until=168h >/dev/null
+    docker builder prune -f --keep-storage 5GB >/dev/null
+}
+
 start() {
     if answers; then
         say "an engine already answers; using it"
@@ -133,6 +139,7 @@ stop_ours() {
     pid="$(cat "$ENGINE_RUN/started.pid" 2>/dev/null || true)"
     if answers_at_ours; then
         DOCKER_HOST="$SOCKET" remove_containers || say "some containers could not be removed"
+        [ -z "$ENGINE_CACHE" ] || DOCKER_HOST="$SOCKET" shrink_cache || true
     fi
     if [ -n "$pid" ] && is_our_dockerd "$pid"; then
         kill -TERM "$pid"
