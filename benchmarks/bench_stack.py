@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.common import Section, interleaved, machine, median, table, timed
+from benchmarks.common import Section, interleaved, machine, median, memory_of, table, timed
 from test_framework.stack.binaries import find_binaries
 from test_framework.stack.cluster import os_user_for_postgres
 from test_framework.stack.engine import find_engine
@@ -95,10 +95,7 @@ def _memory(native: Bench) -> str:
         found = json.loads(native.run("up", "--backend", "native", "--json"))
         marker, sizes = found["run_dir"], dict[str, tuple[float, float]]()
         for name, matches in _PROCESSES.items():
-            processes = [p for p in psutil.process_iter() if _belongs(p, marker, matches)]
-            family = {child for p in processes for child in (p, *p.children(recursive=True))}
-            infos = [process.memory_full_info() for process in family]
-            sizes[name] = (sum(i.pss for i in infos) / 1024**2, sum(i.rss for i in infos) / 1024**2)
+            sizes[name] = memory_of(p for p in psutil.process_iter() if _belongs(p, marker, matches))
         rows = [[name, f"{pss:.0f}", f"{rss:.0f}"] for name, (pss, rss) in sizes.items()]
         rows.append(["all", f"{sum(p for p, _ in sizes.values()):.0f}", f"{sum(r for _, r in sizes.values()):.0f}"])
         note = "\n\nPSS splits shared pages between the processes that share them; RSS counts them in each."
@@ -133,7 +130,7 @@ def _servers() -> str:
         work = Path(scratch)
         work.chmod(0o755)
         prepared = work / "prepared"
-        _initdb(binaries.initdb, prepared)
+        make_cluster(binaries.initdb, prepared)
         actions = {
             "PostgreSQL, prepared cluster": lambda: _postgres(binaries.postgres.path, work, prepared, None, 0.01),
             "PostgreSQL, initdb, asked every 10 ms": lambda: _postgres(
@@ -154,7 +151,7 @@ def _servers() -> str:
     return head + table(["seconds", "median", "fastest", "faster than asking every 5 s"], rows)
 
 
-def _initdb(initdb: Path, data: Path) -> None:
+def make_cluster(initdb: Path, data: Path) -> None:
     user = os_user_for_postgres()
     data.mkdir()
     if user:
@@ -166,13 +163,13 @@ def _initdb(initdb: Path, data: Path) -> None:
 def _postgres(postgres: Path, work: Path, prepared: Path | None, initdb: Path | None, interval: float) -> float:
     data = Path(tempfile.mkdtemp(dir=work))
     data.rmdir()
-    port = _free_port()
+    port = free_port()
     started = time.perf_counter()
     if prepared:
         subprocess.run(["cp", "-a", str(prepared), str(data)], check=True)
     else:
         assert initdb is not None
-        _initdb(initdb, data)
+        make_cluster(initdb, data)
     options = [
         "-c",
         f"port={port}",
@@ -183,14 +180,14 @@ def _postgres(postgres: Path, work: Path, prepared: Path | None, initdb: Path | 
         "-c",
         "fsync=off",
     ]
-    return _start_and_wait([str(postgres), "-D", str(data), *options], port, started, interval, _postgres_answers, data)
+    return _start_and_wait([str(postgres), "-D", str(data), *options], port, started, interval, postgres_answers, data)
 
 
 def _redis(redis: Path, work: Path) -> float:
-    port = _free_port()
+    port = free_port()
     configuration = ROOT / "images" / "redis" / "redis.test.conf"
     command = [str(redis), str(configuration), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(work)]
-    return _start_and_wait(command, port, time.perf_counter(), 0.005, _redis_answers, None)
+    return _start_and_wait(command, port, time.perf_counter(), 0.005, redis_answers, None)
 
 
 def _start_and_wait(
@@ -212,11 +209,11 @@ def _start_and_wait(
             shutil.rmtree(data)
 
 
-def _redis_answers(port: int) -> bool:
+def redis_answers(port: int) -> bool:
     return _exchange(port, b"PING\r\n").startswith(b"+PONG")
 
 
-def _postgres_answers(port: int) -> bool:
+def postgres_answers(port: int) -> bool:
     """The start-up packet is answered with a request for authentication, not with "the database is starting up"."""
     body = b"\x00\x03\x00\x00user\x00postgres\x00database\x00postgres\x00\x00"
     return _exchange(port, (len(body) + 4).to_bytes(4, "big") + body).startswith(b"R")
@@ -231,7 +228,7 @@ def _exchange(port: int, message: bytes) -> bytes:
         return b""
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

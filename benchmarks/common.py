@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import statistics
@@ -9,7 +10,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Section", "interleaved", "machine", "median", "table", "timed"]
+import psutil
+
+__all__ = ["Section", "interleaved", "machine", "median", "memory_of", "table", "timed"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,17 @@ def interleaved(actions: dict[str, Callable[[], float]], rounds: int) -> dict[st
 
 def median(values: Iterable[float]) -> float:
     return statistics.median(values)
+
+
+def memory_of(processes: Iterable[psutil.Process]) -> tuple[float, float]:
+    """PSS and RSS in MiB of ``processes`` with all their children; one that ends meanwhile does not count."""
+    family = {member for process in processes for member in (process, *process.children(recursive=True))}
+    pss = rss = 0
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = process.memory_full_info()
+            pss, rss = pss + found.pss, rss + found.rss
+    return pss / 1024**2, rss / 1024**2
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
