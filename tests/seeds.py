@@ -8,7 +8,7 @@ from pathlib import Path
 
 from test_framework.seeding import Plan, build_plan
 
-__all__ = ["Seeds", "plan_of", "write_files"]
+__all__ = ["Seeds", "holding", "plan_of", "small_plan", "write_files"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,3 +40,21 @@ def plan_of(folder: Path, files: Mapping[str, str | bytes], *services: str) -> P
     write_files(folder, {"postgres/": "", "redis/": "", "clickhouse/": "", **files})
     plan = build_plan(Seeds(project_dir=folder, fixtures_dirs=(folder,)))
     return plan.only(*services) if services else plan
+
+
+def small_plan(folder: Path, value: int) -> Plan:
+    """One table, one key, one table, all holding ``value``."""
+    table = "CREATE TABLE t (v Int32) ENGINE = MergeTree ORDER BY v"
+    return plan_of(
+        folder,
+        {
+            "postgres/01_t.sql": f"CREATE TABLE t (v int PRIMARY KEY);\nINSERT INTO t VALUES ({value});",
+            "redis/01_k.yaml": f"k: {{type: string, value: {value}}}",
+            "clickhouse/01_t.sql": f"{table};\nINSERT INTO t VALUES ({value});",
+        },
+    )
+
+
+def holding(value: int) -> dict[str, object]:
+    """What :func:`tests.integration.seeding.looking.snapshot` finds when that plan is loaded."""
+    return {"postgres": [(value,)], "redis": {"k": str(value)}, "clickhouse": [(value,)]}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from test_framework.endpoints import Endpoints
-from test_framework.errors import AuthenticationRefused, FrameworkError, ServiceUnavailable
+from test_framework.errors import FrameworkError
 from test_framework.seeding.plan import Plan, build_plan
 from test_framework.seeding.report import SeedProgress, SeedReport, ServiceReport
 from test_framework.services.base import Health, Probe, SeedOutcome, SeedRequest, SeedState, Service
@@ -48,22 +48,14 @@ async def run(
 async def _wait_for(service: Service, endpoints: Endpoints, deadline: Deadline) -> None:
     last: Probe | None = None
 
-    async def healthy() -> bool:
+    async def answered() -> bool:
         nonlocal last
         last = await service.probe(endpoints, _PROBE_TIMEOUT)
         return last.health in (Health.HEALTHY, Health.REFUSED)  # waiting does not help a wrong password
 
-    await wait_until(healthy, deadline)
-    assert last is not None  # it is asked at least once
-    if last.health is not Health.HEALTHY:
-        kind = AuthenticationRefused if last.health is Health.REFUSED else ServiceUnavailable
-        raise kind(
-            f"{service.name} is {last.health.value}",
-            service=service.compose_name,
-            where=last.address,
-            cause=last.problem,
-            fix="start the stack (make test-up), or say in the settings where the server is",
-        )
+    await wait_until(answered, deadline)
+    if last is None or last.health is not Health.HEALTHY:
+        await service.seed_state(endpoints, _PROBE_TIMEOUT)  # raises what is wrong, and says what to do about it
 
 
 async def seed_all(
@@ -142,7 +134,7 @@ def _holds(service: Service, states: dict[str, SeedState | None], plan: Plan) ->
 
 def _matches(service: Service, states: dict[str, SeedState | None], plan: Plan, identity: str) -> bool:
     state = states[service.name]
-    return state is not None and _holds(service, states, plan) and state.stack_id == identity
+    return state is not None and _holds(service, states, plan) and state.stack_id == identity and state.tidy
 
 
 class _Seeding:

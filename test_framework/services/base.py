@@ -50,6 +50,7 @@ class SeedState:
         loaded_at: seconds since the epoch, by the server's or the seeder's clock.
         files: checksum by file, in loading order.
         counts: rows (keys, for Redis) by object.
+        tidy: ``False`` while something lies beside it that a seeder at work, or a killed one, has put there.
     """
 
     checksum: str
@@ -57,13 +58,14 @@ class SeedState:
     loaded_at: float
     files: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    tidy: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, text: str | None, stack_id: str) -> SeedState | None:
+    def from_json(cls, text: str | None, stack_id: str, *, tidy: bool = True) -> SeedState | None:
         """The reverse of ``json.dumps(state.as_dict())``; ``None`` for anything else, which is then not our mark."""
         try:
             values = json.loads(text or "")
@@ -73,6 +75,7 @@ class SeedState:
                 loaded_at=float(values["loaded_at"]),
                 files=dict(values["files"]),
                 counts=dict(values["counts"]),
+                tidy=tidy,
             )
         except (ValueError, TypeError, KeyError):
             return None

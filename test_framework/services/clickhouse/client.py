@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 # Holds the record of what is loaded, so that the working database holds the user's tables and nothing else.
 CONTROL_DATABASE = "tf_control"
+# Where a database waits while its successor is built.
+OLD_PREFIX = "tf_old_"
 _CODE = re.compile(r"Code:\s*(\d+)")
 # Wrong password, unknown user, required password, not enough privileges at log-in.
 _REFUSED = {192, 193, 194, 516}
@@ -39,7 +41,8 @@ SELECT version(),
        (SELECT sum(value) FROM system.metrics WHERE metric IN ('HTTPConnection', 'TCPConnection'))
 """
 _SEED = f"""
-SELECT state, stack_id FROM {CONTROL_DATABASE}.seeds
+SELECT state, stack_id, (SELECT count() FROM system.databases WHERE name = concat('{OLD_PREFIX}', {{database:String}}))
+FROM {CONTROL_DATABASE}.seeds
 WHERE database_uuid IN (SELECT uuid FROM system.databases WHERE name = {{database:String}})
   AND database_uuid != toUUID('00000000-0000-0000-0000-000000000000')
 ORDER BY noted_at DESC LIMIT 1
@@ -188,4 +191,4 @@ async def read_seed(client: ClickHouseClient, database: str) -> SeedState | None
         if error.code in _NOT_THERE:
             return None  # nobody ever seeded this server
         raise
-    return SeedState.from_json(rows[0][0], rows[0][1]) if rows else None
+    return SeedState.from_json(rows[0][0], rows[0][1], tidy=int(rows[0][2]) == 0) if rows else None

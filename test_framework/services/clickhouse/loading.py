@@ -31,7 +31,9 @@ _SETTINGS = {
 _PARQUET = b"PAR1"
 _POSITION = re.compile(r"\(line (\d+), col \d+\)")
 _ROW = re.compile(r"\(at row (\d+)\)")
-_NOISE = re.compile(r"^Code: \d+\. DB::(?:\w+::)*Exception: |\s*\(version [^)]*\)\s*$")
+_NOISE = re.compile(r"^Code: \d+\. DB::(?:\w+::)*Exception: |\s*\(version .*\)\s*$")
+_EXPECTED = re.compile(r"\. Expected one of:")  # a hundred words of the grammar follow
+_DETAILS = 8
 _HEADER_CODES = {16, 60, 117}  # no such column, no such table, unknown field in the header
 
 
@@ -110,6 +112,13 @@ _LINES: dict[str, Callable[[FixtureFile], Sequence[int]]] = {
 
 
 def _error(error: ClickHouseReplyError, file: FixtureFile, line: int | None, excerpt: str | None = None) -> SeedError:
-    text = _NOISE.sub("", str(error)).strip()
-    cause = f"in: {excerpt}; " if excerpt else ""
-    return SeedError(text[:2000], file=file.path, line=line, cause=f"{cause}ClickHouse error {error.code}")
+    """Its first line says what; the others, cut to what a person reads, belong to the cause."""
+    first, *rest = _NOISE.sub("", str(error)).strip().splitlines() or [""]
+    details = [line for line in rest if line.strip(" :")][:_DETAILS]
+    causes = [f"in: {excerpt}" if excerpt else "", *details, f"ClickHouse error {error.code}"]
+    return SeedError(
+        _EXPECTED.split(first)[0][:300],
+        file=file.path,
+        line=line,
+        cause="\n    ".join(cause[:300] for cause in causes if cause),
+    )

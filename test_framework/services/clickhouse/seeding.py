@@ -19,6 +19,7 @@ from test_framework.services.base import SeedOutcome, SeedRequest, SeedState
 from test_framework.services.clickhouse import loading
 from test_framework.services.clickhouse.client import (
     CONTROL_DATABASE,
+    OLD_PREFIX,
     ClickHouseClient,
     ask,
     connect,
@@ -28,9 +29,8 @@ from test_framework.services.clickhouse.client import (
 )
 from test_framework.waiting import Deadline
 
-__all__ = ["OLD_PREFIX", "seed"]
+__all__ = ["seed"]
 
-OLD_PREFIX = "tf_old_"
 _RESERVED = {CONTROL_DATABASE, "default", "system", "information_schema", "INFORMATION_SCHEMA"}
 _CONTROL = (
     f"CREATE DATABASE IF NOT EXISTS {CONTROL_DATABASE}",
@@ -67,6 +67,7 @@ async def seed(endpoint: ClickHouseEndpoint, request: SeedRequest, timeout: floa
         async with connect(endpoint, timeout=timeout) as client:
             found = await read_seed(client, endpoint.database)
             if found is not None and found.checksum == request.checksum and not request.force:
+                await _repair(client, endpoint.database, OLD_PREFIX + endpoint.database)
                 if found.stack_id != request.stack_id:
                     await _note(client, endpoint.database, replace(found, stack_id=request.stack_id))
                 return SeedOutcome(state=replace(found, stack_id=request.stack_id), loaded=False)

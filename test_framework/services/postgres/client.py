@@ -21,6 +21,10 @@ T = TypeVar("T")
 MAINTENANCE_DATABASE = "postgres"
 CONTROL_DATABASE = "tf_control"
 APPLICATION = "test-framework"
+BUILD_PREFIX = "tf_build_"
+OLD_PREFIX = "tf_old_"
+# What a seeder at work has for a moment, and a killed one left behind.
+LEFTOVERS = f"^({BUILD_PREFIX}|{OLD_PREFIX})[0-9a-f]{{16}}$"
 
 _REFUSED = (
     asyncpg.InvalidPasswordError,
@@ -34,7 +38,8 @@ SELECT current_setting('server_version') AS version,
        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
        (SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1) AS seed,
        (SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $2) AS stack,
-       ARRAY(SELECT datname::text FROM pg_database WHERE datistemplate AND NOT datallowconn) AS templates
+       ARRAY(SELECT datname::text FROM pg_database WHERE datistemplate AND NOT datallowconn) AS templates,
+       (SELECT count(*) FROM pg_database WHERE datname ~ $3) AS leftovers
 """
 
 
@@ -152,11 +157,11 @@ async def _ask_anywhere(endpoint: PostgresEndpoint, timeout: float) -> asyncpg.R
 async def _ask_in(database: str, endpoint: PostgresEndpoint, timeout: float) -> asyncpg.Record:
     async with connect(endpoint, database=database, timeout=timeout, application="probe") as connection:
         row: asyncpg.Record
-        (row,) = await connection.fetch(_PROBE, endpoint.database, CONTROL_DATABASE)
+        (row,) = await connection.fetch(_PROBE, endpoint.database, CONTROL_DATABASE, LEFTOVERS)
         return row
 
 
 def _seed_of(row: asyncpg.Record) -> SeedState | None:
     """A seed whose template is lost is none: nothing could be cloned from it."""
-    state = SeedState.from_json(row["seed"], row["stack"] or "")
+    state = SeedState.from_json(row["seed"], row["stack"] or "", tidy=not row["leftovers"])
     return state if state and json.loads(row["seed"]).get("template") in row["templates"] else None

@@ -31,6 +31,7 @@ from test_framework.services.postgres.databases import Connection, Session, copy
 from test_framework.waiting import Deadline, wait_until
 
 __all__ = [
+    "CONTROL_DATABASE",
     "TEMPLATE_PREFIX",
     "Record",
     "advisory_key",

@@ -14,8 +14,6 @@ from test_framework.services.postgres.client import quote_identifier, quote_lite
 from test_framework.waiting import Deadline, wait_until
 
 __all__ = [
-    "BUILD_PREFIX",
-    "OLD_PREFIX",
     "Connection",
     "Session",
     "clone_database",
@@ -26,9 +24,6 @@ __all__ = [
     "private_name",
     "sessions_in",
 ]
-
-BUILD_PREFIX = "tf_build_"
-OLD_PREFIX = "tf_old_"
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 

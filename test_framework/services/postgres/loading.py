@@ -97,8 +97,9 @@ async def _run(connection: Connection, statement: Statement) -> str:
 async def _load_csv(connection: Connection, file: FixtureFile) -> int:
     schema, table = _target(file)
     header = csv_header(file)
-    # The checks let empty lines at the end pass, the server would not.
-    content = file.content.removeprefix(BOM).rstrip(b"\r\n") + b"\n"
+    # The checks let empty lines at the end pass, the server would not; and it wants all lines to end alike.
+    ending = b"\r\n" if b"\r\n" in file.content[: file.content.find(b"\n") + 1] else b"\n"
+    content = file.content.removeprefix(BOM).rstrip(b"\r\n") + ending
     try:
         status = await connection.copy_to_table(
             table, schema_name=schema, columns=header, source=io.BytesIO(content), format="csv", header=True

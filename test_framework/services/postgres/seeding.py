@@ -14,8 +14,11 @@ from test_framework.endpoints import PostgresEndpoint
 from test_framework.errors import SettingsError, StackBusy
 from test_framework.services.base import SeedOutcome, SeedRequest
 from test_framework.services.postgres.client import (
+    BUILD_PREFIX,
     CONTROL_DATABASE,
+    LEFTOVERS,
     MAINTENANCE_DATABASE,
+    OLD_PREFIX,
     ask,
     connect,
     quote_identifier,
@@ -30,8 +33,6 @@ from test_framework.services.postgres.control import (
     write_record,
 )
 from test_framework.services.postgres.databases import (
-    BUILD_PREFIX,
-    OLD_PREFIX,
     Connection,
     clone_database,
     drop_database,
@@ -73,13 +74,13 @@ async def _seed(
     template = template_name(request.checksum, endpoint.user)
     record = await read_record(control, endpoint.database)
     built = await is_built(control, template)
+    await _sweep(control, deadline)
     if built and record is not None and record.template == template and not request.force:
         if await read_stack_id(control) != request.stack_id:
             await note_stack_id(control, request.stack_id)
         return SeedOutcome(state=replace(record.state, stack_id=request.stack_id), loaded=False)
     await _refuse_foreign(control, endpoint, deadline)
     await _refuse_users(control, endpoint.database, request, deadline)
-    await _sweep(control, deadline)
     if request.force or not built:
         await build_template(control, endpoint, request, template, deadline)
     record = await _renew(control, endpoint.database, template, request, deadline)
@@ -142,8 +143,7 @@ async def _busy(control: Connection, name: str) -> StackBusy:
 
 async def _sweep(control: Connection, deadline: Deadline) -> None:
     """Drop what a seeder that was killed left behind: we hold the lock, so nobody is at work on it."""
-    pattern = f"^({BUILD_PREFIX}|{OLD_PREFIX})[0-9a-f]{{16}}$"
-    for row in await control.fetch("SELECT datname FROM pg_database WHERE datname ~ $1", pattern):
+    for row in await control.fetch("SELECT datname FROM pg_database WHERE datname ~ $1", LEFTOVERS):
         await drop_database(control, row["datname"], deadline)
 
 

@@ -12,7 +12,7 @@ import asyncpg
 from test_framework.endpoints import PostgresEndpoint
 from test_framework.services.base import BuildStep, FixtureFile, SeedRequest
 from test_framework.services.postgres import loading
-from test_framework.services.postgres.client import connect, quote_identifier
+from test_framework.services.postgres.client import BUILD_PREFIX, OLD_PREFIX, connect, quote_identifier
 from test_framework.services.postgres.control import (
     TEMPLATE_PREFIX,
     Record,
@@ -21,8 +21,6 @@ from test_framework.services.postgres.control import (
     write_record,
 )
 from test_framework.services.postgres.databases import (
-    BUILD_PREFIX,
-    OLD_PREFIX,
     Connection,
     copy_strategy,
     drop_database,

@@ -31,7 +31,9 @@ def test_without_folders_of_ones_own_the_shipped_files_are_the_plan(tmp_path: Pa
 
 def test_files_load_in_the_order_of_their_names(tmp_path: Path) -> None:
     files = {f"postgres/{name}": "SELECT 1" for name in ("10_b.sql", "02_z.sql", "02_a.sql")}
-    assert names(plan_of(tmp_path / "f", files)) == [f"f/postgres/{name}" for name in ("02_a.sql", "02_z.sql", "10_b.sql")]
+    assert names(plan_of(tmp_path / "f", files)) == [
+        f"f/postgres/{name}" for name in ("02_a.sql", "02_z.sql", "10_b.sql")
+    ]
 
 
 def test_explanations_and_hidden_files_are_no_fixtures(tmp_path: Path) -> None:
@@ -96,7 +98,12 @@ def test_what_shapes_a_migration_shapes_its_checksum(tmp_path: Path) -> None:
         return build_plan(Seeds(project_dir=tmp_path, migrate_command="alembic upgrade head")).checksum
 
     seen = [checksum()]
-    for name, content in [("alembic.ini", "a"), ("alembic.ini", "b"), ("alembic/versions/1.py", ""), ("migrations/x", "")]:
+    for name, content in [
+        ("alembic.ini", "a"),
+        ("alembic.ini", "b"),
+        ("alembic/versions/1.py", ""),
+        ("migrations/x", ""),
+    ]:
         write_files(tmp_path, {name: content})
         seen.append(checksum())
     write_files(tmp_path, {"alembic/__pycache__/env.pyc": "1", "unrelated.py": "1"})

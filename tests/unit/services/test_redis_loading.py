@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from test_framework.errors import SeedError
 from test_framework.services.base import FixtureFile
 from test_framework.services.redis.loading import check, entries
 
@@ -101,7 +100,9 @@ def test_what_cannot_be_loaded_is_named_with_its_line(content: str | bytes, line
 
 def test_an_alias_that_multiplies_itself_is_stopped() -> None:
     text = "a: {type: json, value: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]}\n"
-    text += "".join(f"a{n}: {{type: json, value: &a{n} [{', '.join(f'*a{n - 1}' for _ in range(10))}]}}\n" for n in range(1, 9))
+    text += "".join(
+        f"a{n}: {{type: json, value: &a{n} [{', '.join(f'*a{n - 1}' for _ in range(10))}]}}\n" for n in range(1, 9)
+    )
     (error,) = check([file(text)])
     assert "too large or too deep" in error.what
 

@@ -88,7 +88,7 @@ def test_tab_separated_values_know_no_quotes() -> None:
         ("t.json", '[\n{"a": 1},\n]', 3, "not proper JSON"),
         ("t.json", '[\n{"a": 1}]\nrest', 3, "after the array"),
         ("t.json", '[\n{"a": 1},\n[1]]', 3, "a row must be an object"),
-        ("t.json", '[\n{}]', 2, "at least one column"),
+        ("t.json", "[\n{}]", 2, "at least one column"),
         ("t.json", '[\n{"a": 1, "a": 2}]', 2, "not proper JSON"),
         ("t.json", '[\n{"a": NaN}]', 2, "not proper JSON"),
         ("t.json", '[{"a": 1}', 1, "comma or ]"),
@@ -116,7 +116,9 @@ ROWS = st.lists(
 
 
 @given(ROWS, st.sampled_from([None, 0, 2]))
-def test_every_array_of_objects_is_read_object_by_object_as_written(rows: list[dict[str, object]], indent: int | None) -> None:
+def test_every_array_of_objects_is_read_object_by_object_as_written(
+    rows: list[dict[str, object]], indent: int | None
+) -> None:
     found = json_rows(file("t.json", json.dumps(rows, indent=indent)))
     assert [json.loads(row.text) for row in found] == rows
     assert [row.keys for row in found] == [tuple(row) for row in rows]
