@@ -51,6 +51,10 @@ class Backend(Protocol):
         """
         ...
 
+    def recovers(self, state: StackState) -> bool:
+        """Whether a server of ``state`` that died comes back by itself, with its data."""
+        ...
+
     def logs(self, state: StackState, service: str, lines: int) -> str:
         """The last ``lines`` lines of a service's log."""
         ...

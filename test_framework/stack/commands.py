@@ -24,8 +24,9 @@ __all__ = [
 ]
 
 # The append-only file lies on tmpfs and is what lets a killed server come back with its data. A container that is
-# restarted has an empty tmpfs, so there it would buy nothing.
-NATIVE_REDIS = {"appendonly": "yes", "appendfsync": "no"}
+# restarted has an empty tmpfs, so there it would buy nothing. A title would overwrite the environment, by which we find
+# our processes.
+NATIVE_REDIS = {"appendonly": "yes", "appendfsync": "no", "set-proc-title": "no"}
 # POSTGRES_<NAME> is a server setting, except for these.
 _POSTGRES_IDENTITY = {"USER", "PASSWORD", "PASSWORD_FILE", "DB", "INITDB_ARGS", "HOST_AUTH_METHOD"}
 

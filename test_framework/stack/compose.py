@@ -69,6 +69,9 @@ class ComposeBackend:
             self._down()
         return found
 
+    def recovers(self, state: StackState) -> bool:
+        return False
+
     def logs(self, state: StackState, service: str, lines: int) -> str:
         return self._container_log(service, lines)
 

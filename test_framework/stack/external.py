@@ -72,6 +72,9 @@ class ExternalBackend:
         """Only our own record goes: the servers are somebody else's."""
         return state is not None
 
+    def recovers(self, state: StackState) -> bool:
+        return False
+
     def logs(self, state: StackState, service: str, lines: int) -> str:
         return ""
 

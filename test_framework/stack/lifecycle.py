@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from test_framework.endpoints import Endpoints
 from test_framework.errors import SettingsError
 from test_framework.settings import (
     Settings,
@@ -20,6 +22,7 @@ from test_framework.stack.definition import StackDefinition, load_definition
 from test_framework.stack.lock import StackLock
 from test_framework.stack.monitor_client import fetch_health
 from test_framework.state import StackState, read_state, remove_state, write_state
+from test_framework.waiting import Deadline, wait_until
 
 if TYPE_CHECKING:
     from test_framework.seeding import SeedReport
@@ -29,6 +32,8 @@ __all__ = ["Stack", "UpResult"]
 
 # The monitor asks every second; an older answer may be from before a server died.
 _FRESH_SECONDS = 3.0
+# As long as supervisor needs to bring a server back, and the monitor to see it.
+_RECOVERY_SECONDS = 5.0
 # Another command may be building images.
 _LOCK_PATIENCE = 900.0
 
@@ -92,7 +97,7 @@ class Stack:
         async with self._lock("up") as lock:
             # Read again: whoever held the lock may have brought it up for us.
             state = read_state(self.directory)
-            if result := self._already_up(state, definition, settings):
+            if result := await self._up_soon(state, definition, settings):
                 return result
             try:
                 started = await self._replace(state, definition)
@@ -130,16 +135,41 @@ class Stack:
             return "its definition has changed: restarting"
         return "it is up, but not healthy or not seeded as it should be: restarting"
 
+    async def _up_soon(
+        self, state: StackState | None, definition: StackDefinition, settings: Settings
+    ) -> UpResult | None:
+        """A server that was killed may be brought back within a second or two: its data are worth that wait."""
+        if result := self._already_up(state, definition, settings):
+            return result
+        if state is None or not self._is_current(state, definition) or not self._backend(state.backend).recovers(state):
+            return None
+
+        async def healthy() -> bool:
+            return self._health_of(state) is not None
+
+        await wait_until(healthy, Deadline.after(_RECOVERY_SECONDS), interval=0.1)
+        return self._already_up(state, definition, settings)
+
     def _already_up(self, state: StackState | None, definition: StackDefinition, settings: Settings) -> UpResult | None:
         """Asks the running stack's own monitor: no driver is loaded, so this takes milliseconds."""
-        if state is None or state.definition != definition.digest or self.backend not in {"auto", state.backend}:
+        if state is None or not self._is_current(state, definition):
             return None
+        health = self._health_of(state)
+        if health is None or not _seed_is_current(health, settings):
+            return None
+        return UpResult(state=state, started=False, health=health)
+
+    def _is_current(self, state: StackState, definition: StackDefinition) -> bool:
+        return state.definition == definition.digest and self.backend in {"auto", state.backend}
+
+    def _health_of(self, state: StackState) -> Mapping[str, Any] | None:
+        """What the monitor says if it is healthy, this stack's own, and still true."""
         health = fetch_health(state.endpoints.monitor)
         if not health or health.get("status") != "healthy" or health.get("stack_id") != state.stack_id:
             return None
-        if float(health.get("probe_age_seconds") or 0) > _FRESH_SECONDS or not _seed_is_current(health, settings):
+        if float(health.get("probe_age_seconds") or 0) > _FRESH_SECONDS or not _all_accept(state.endpoints):
             return None
-        return UpResult(state=state, started=False, health=health)
+        return health
 
     async def down(self) -> bool:
         """End everything that belongs to the stack and forget it. Returns whether there was anything.
@@ -215,6 +245,16 @@ def _engine_answers() -> bool:
     from test_framework.stack.engine import find_engine
 
     return find_engine().problem is None
+
+
+def _all_accept(endpoints: Endpoints) -> bool:
+    """The monitor's last answer may be from before a server died; asking the sockets costs nothing."""
+    for each in (endpoints.postgres, endpoints.redis, endpoints.clickhouse):
+        try:
+            socket.create_connection((each.host, each.port), timeout=1.0).close()
+        except OSError:
+            return False
+    return True
 
 
 def _seed_is_current(health: Mapping[str, Any], settings: Settings) -> bool:

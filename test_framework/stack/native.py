@@ -109,6 +109,9 @@ class NativeBackend:
         Supervisor(run_dir).shutdown(_STOP_PATIENCE)
         remove_run_directory(run_dir)
 
+    def recovers(self, state: StackState) -> bool:
+        return state.run_dir is not None and Supervisor(Path(state.run_dir)).pid() is not None
+
     def logs(self, state: StackState, service: str, lines: int) -> str:
         if not state.run_dir:
             return ""

@@ -31,6 +31,7 @@ __all__ = [
 # In the environment of every process we start: how a stray one is told from everybody else's.
 MARKER = "TEST_FRAMEWORK_RUN_DIR"
 _TMPFS = Path("/dev/shm")  # noqa: S108 - the directory inside it is made by mkdtemp
+_SERVERS = {"postgres", "redis-server", "clickhouse", "clickhouse-serv"}
 _RESERVE = 64 * 1024**2
 
 
@@ -128,7 +129,7 @@ def is_tmpfs(path: Path) -> bool:
 def remove_run_directory(run_dir: Path) -> None:
     """End what still runs from ``run_dir``, free its shared memory and delete it.
 
-    Only processes that carry our marker with exactly this directory are touched.
+    Only processes that carry our marker with exactly this directory are touched, and servers that work in it.
 
     Raises:
         StackError: something could not be ended or deleted.
@@ -144,10 +145,14 @@ def remove_run_directory(run_dir: Path) -> None:
 
 
 def processes_of(run_dir: Path) -> Iterator[psutil.Process]:
-    """Every process that was started for ``run_dir``."""
+    """Every process that was started for ``run_dir``.
+
+    Servers may overwrite their environment to show a title, as PostgreSQL's workers do: those work there.
+    """
     for process in psutil.process_iter(["name"]):
         with contextlib.suppress(psutil.Error):
-            if process.environ().get(MARKER) == str(run_dir):
+            works_there = process.info["name"] in _SERVERS and Path(process.cwd()).is_relative_to(run_dir)
+            if works_there or process.environ().get(MARKER) == str(run_dir):
                 yield process
 
 

@@ -139,21 +139,25 @@ class Supervisor:
         pid = self.pid()
         if pid is not None:
             give_up = time.monotonic() + seconds
-            self._ask_to_end(pid)
-            while is_running(pid) and time.monotonic() < give_up:
+            listening = self._ask_to_end(pid)
+            while listening and is_running(pid) and time.monotonic() < give_up:
                 # Each call wakes its loop, which otherwise notices a program's end up to a second late.
                 self.states()
                 time.sleep(0.01)
         # It may lie outside the run directory, where paths are long.
         self._socket.unlink(missing_ok=True)
 
-    def _ask_to_end(self, pid: int) -> None:
+    def _ask_to_end(self, pid: int) -> bool:
+        """Whether it is worth waiting for its end."""
         try:
             self._call("shutdown")
+        except TimeoutError:
+            return False  # it hangs; its programs must be ended without it
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
-            # Its socket is lost (another TMPDIR, a cleaner), or it hangs: the signal means the same to it.
+            # Its socket is lost (another TMPDIR, a cleaner): the signal means the same to it.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
+        return True
 
     def _call(self, method: str, *arguments: Any) -> Any:
         connection = _UnixConnection(self._socket)
