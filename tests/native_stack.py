@@ -217,6 +217,10 @@ class NativeStack:
                 return psutil.Process(connection.pid)
         raise AssertionError(f"nobody listens on the port of {name}")
 
+    def pids(self) -> dict[str, int]:
+        """Of the servers and their supervisor; the servers' workers come and go."""
+        return {"supervisor": self.supervisor().pid, **{name: self.server(name).pid for name in SERVERS}}
+
     def supervisor(self) -> psutil.Process:
         return psutil.Process(int((self.run_dir / "supervisord.pid").read_text()))
 

@@ -29,12 +29,12 @@ def fetch(running: NativeStack, path: str) -> tuple[int, str]:
 
 
 def test_a_second_up_leaves_a_healthy_stack_alone(running: NativeStack) -> None:
-    before, pids = running.state, [process.pid for process in running.processes()]
+    before, pids = running.state, running.pids()
     written = (running.state_directory / "state.json").stat().st_mtime_ns
     answer = running.json("up")
     assert answer["started"] is False
     assert answer["stack_id"] == before.stack_id
-    assert [process.pid for process in running.processes()] == pids
+    assert running.pids() == pids
     assert (running.state_directory / "state.json").stat().st_mtime_ns == written
 
 
@@ -182,8 +182,8 @@ def test_postgres_never_runs_as_root(running: NativeStack) -> None:
     assert (running.run_dir / "postgres").stat().st_uid == running.server("test-postgres").uids().effective
 
 
-def command_lines(running: NativeStack) -> str:
-    return "\n".join(" ".join(process.cmdline()) for process in running.processes())
+def command_lines(_: NativeStack) -> str:
+    return "\n".join(" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
 
 
 def files_of_supervisor(running: NativeStack) -> str:
