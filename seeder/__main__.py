@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
                 load_settings(), stack_id=stack_id, force=options.force, progress=None if options.json else _show
             )
         )
+    except KeyboardInterrupt:
+        return 130  # what was being built is dropped already
     except FrameworkError as error:
         print(error, file=sys.stderr)
         return error.exit_code

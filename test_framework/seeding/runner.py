@@ -188,7 +188,6 @@ def _raise_first(answers: Sequence[object]) -> None:
         raise errors[0]
     if errors:
         first = errors[0]
-        first.__cause__ = first.__cause__ or errors[1]
         others = "\n".join(str(error) for error in errors[1:])
         assert isinstance(first, FrameworkError)  # the others were raised above
         first.cause = f"{first.cause}\nand\n{others}" if first.cause else f"and\n{others}"

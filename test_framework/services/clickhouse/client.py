@@ -33,7 +33,7 @@ OLD_PREFIX = "tf_old_"
 _CODE = re.compile(r"Code:\s*(\d+)")
 # Wrong password, unknown user, required password, not enough privileges at log-in.
 _REFUSED = {192, 193, 194, 516}
-_NOT_THERE = {60, 81}  # UNKNOWN_TABLE, UNKNOWN_DATABASE
+_NOT_THERE = {60, 81, 497}  # UNKNOWN_TABLE, UNKNOWN_DATABASE, and ACCESS_DENIED: not ours to look at
 
 _PROBE = """
 SELECT version(),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from test_framework.endpoints import Endpoints
-from tests.integration.seeding.looking import snapshot
+from tests.integration.seeding.looking import databases, snapshot
 from tests.seeds import holding, small_plan, write_files
 from tests.servers import free_port
 
@@ -82,6 +84,19 @@ async def test_a_server_that_never_comes_ends_it_with_4_after_the_time_allowed(
     variables = environment(endpoints, tmp_path / "seeds", TEST_REDIS_PORT=str(free_port()))
     ended = run(folder=tmp_path, variables={**variables, "TEST_SERVICE_STARTUP_TIMEOUT": "0.5"})
     assert (ended.returncode, f"redis at {endpoints.redis.host}:" in ended.stderr) == (4, True)
+
+
+async def test_an_interrupted_seeding_leaves_nothing_behind(endpoints: Endpoints, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "seeds", {"postgres/": "", "redis/": "", "clickhouse/": ""})
+    variables = environment(endpoints, folder, TEST_MIGRATE_COMMAND="sh -c 'touch started; sleep 1000'")
+    command = [sys.executable, "-m", "seeder"]
+    with subprocess.Popen(command, env=variables, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "started").exists():
+            await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "")
+    assert not [name for name in await databases(endpoints.postgres) if name.startswith("tf_build_")]
 
 
 async def test_a_wrong_password_ends_it_at_once_and_is_not_shown(endpoints: Endpoints, tmp_path: Path) -> None:
