@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from test_framework.waiting import Deadline, wait_until
 from tests.stack.clients import clickhouse_rows, monitor, postgres, redis_client
 from tests.stack.compose_stack import PROJECT, ComposeStack, run
 from tests.stack.conftest import CANARY
@@ -55,6 +56,19 @@ def test_a_container_that_ended_stays_down(docker_images: None) -> None:
         assert run("docker", "kill", stack.container("test-redis")).returncode == 0
         state = stack.inspect("test-redis")
         assert (state["State"]["Status"], state["RestartCount"]) == ("exited", 0)
+
+
+async def test_a_server_that_lost_its_data_is_not_called_healthy(docker_images: None) -> None:
+    with ComposeStack().up() as stack:
+        assert monitor(stack, "/health-status")[0] == 200
+        assert run("docker", "restart", stack.container("test-postgres")).returncode == 0
+
+        async def verdict() -> int | None:
+            # Docker calls it healthy: the server is up, with its role and database, and empty.
+            status, text = monitor(stack, "/health-status")
+            return status if json.loads(text)["status"] == "not_seeded" else None
+
+        assert await wait_until(verdict, Deadline.after(30)) == 503
 
 
 def test_no_service_restarts_by_itself(compose_stack: ComposeStack) -> None:
