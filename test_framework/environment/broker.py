@@ -9,9 +9,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from test_framework.endpoints import Endpoints
 from test_framework.environment.engine import Engine
@@ -22,6 +23,8 @@ from test_framework.isolation.values import Identity, IsolationOptions, Lease, L
 from test_framework.waiting import Deadline
 
 __all__ = ["Broker"]
+
+T = TypeVar("T")
 
 _GRACE = 5.0  # what a server gets beyond every other limit before its answer is no longer awaited
 _CLOSE_TIMEOUT = 60.0
@@ -76,6 +79,37 @@ class Broker:
         if not self._thread.foreign and not self._closed:
             self._thread.submit(self._the_engine().warm(services))
 
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run ``work`` on the broker's loop. Cancelling the future does not stop it."""
+        if self._thread.foreign or self._closed:
+            work.close()
+            raise self._unusable()
+        return self._thread.submit(work)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` on the broker's loop and wait for it."""
+        return self.submit(work).result()
+
+    def reset(self, lease: Lease) -> None:
+        """Put ``lease`` back to the seed, under the same name. Connections to it are closed.
+
+        Raises:
+            ServiceUnavailable: a server does not answer. The lease is then in no state to be relied on.
+        """
+        self.run(self._the_engine().reset(lease))
+
+    async def areset(self, lease: Lease) -> None:
+        """The same from any event loop."""
+        await asyncio.wrap_future(self.submit(self._the_engine().reset(lease)))
+
+    def conflicts(self) -> list[str]:
+        """Held leases that the books, or Redis' own record, do not say are this worker's alone. Never any, that is."""
+        return self.run(self._the_engine().conflicts(list(self._held.values())))
+
+    async def aconflicts(self) -> list[str]:
+        """The same from any event loop."""
+        return await asyncio.wrap_future(self.submit(self._the_engine().conflicts(list(self._held.values()))))
+
     def release(self, lease: Lease, *, keep: bool = False) -> None:
         """Take ``lease`` back; its end happens in the background. Twice is harmless, and so is a forked child.
 
@@ -112,15 +146,18 @@ class Broker:
         self._thread.stop(_GRACE)
 
     def _request(self, service: str, timeout: float | None) -> Future[Lease]:
+        if self._thread.foreign or self._closed:
+            raise self._unusable()
+        deadline = Deadline.after(self.options.lease_timeout if timeout is None else timeout)
+        return self._thread.submit(self._grant(service, deadline), unwanted=self.release)
+
+    def _unusable(self) -> StackError:
         if self._thread.foreign:
-            raise StackError(
+            return StackError(
                 "a forked child cannot lease: the session belongs to its parent",
                 fix="lease in the parent and give the child the DSN, or start it by spawn",
             )
-        if self._closed:
-            raise StackError("the broker is closed", cause="the test session has ended")
-        deadline = Deadline.after(self.options.lease_timeout if timeout is None else timeout)
-        return self._thread.submit(self._grant(service, deadline), unwanted=self.release)
+        return StackError("the broker is closed", cause="the test session has ended")
 
     async def _grant(self, service: str, deadline: Deadline) -> Lease:
         lease = await self._the_engine().acquire(service, deadline)

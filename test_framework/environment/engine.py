@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from test_framework.endpoints import Endpoints
@@ -68,6 +69,26 @@ class Engine:
             await self._allocators[lease.service].release(lease.name, keep=keep)
         except FrameworkError as error:
             _report(f"the {lease.service} namespace {lease.name} could not be taken back: {error}")
+
+    async def reset(self, lease: Lease) -> None:
+        """Put it back to the seed."""
+        await self._allocators[lease.service].reset(lease.name)
+
+    async def conflicts(self, leases: Sequence[Lease]) -> list[str]:
+        """What is wrong with what this worker believes to hold, as phrases."""
+        if self._ledger is None:
+            return []
+        mine = set(await self._ledger.mine())
+        problems = [
+            f"{lease.service} {lease.name} is not this session's in the ledger"
+            for lease in leases
+            if (lease.service, lease.name) not in mine
+        ]
+        names = Counter((lease.service, lease.name) for lease in leases if lease.key_prefix is None)
+        problems += [f"{service} {name} was handed out {n} times" for (service, name), n in names.items() if n > 1]
+        for allocator in self._allocators.values():
+            problems += await allocator.conflicts()
+        return problems
 
     async def warm(self, services: Iterable[str]) -> None:
         """Open what the first lease of each service would open."""

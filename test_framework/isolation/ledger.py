@@ -55,6 +55,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def offer(self, service: str, name: str, *, limit: int) -> bool:
+        """Give a namespace of ours to the pool, if fewer than ``limit`` of this worker's are ready there."""
+        ...
+
     async def move(self, service: str, name: str, state: State) -> bool:
         """Change the state of a namespace of ours. ``False`` when it is not ours any more."""
         ...
@@ -124,6 +128,14 @@ class Allocator(Protocol):
 
     async def release(self, name: str, *, keep: bool) -> None:
         """Take it back; the work goes on in the background."""
+        ...
+
+    async def reset(self, name: str) -> None:
+        """Put it back to the seed, under the same name."""
+        ...
+
+    async def conflicts(self) -> Sequence[str]:
+        """What the service itself says against what we believe to hold."""
         ...
 
     async def close(self) -> None:

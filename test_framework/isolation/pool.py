@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from test_framework.errors import FrameworkError, StackBusy
@@ -177,11 +177,19 @@ class ClonePool:
 
     async def _take_back(self, name: str) -> None:
         clones, ledger = self._clones, self._clones.ledger
-        if self._reuse and await clones.untouched(name):
-            await ledger.move(clones.service, name, State.READY)
+        reusable = self._reuse and await clones.untouched(name)
+        if reusable and await ledger.offer(clones.service, name, limit=self._target):
             return
         await clones.destroy(name)
         await ledger.forget(clones.service, name)
+
+    async def reset(self, name: str) -> None:
+        template = await self._clones.template()
+        await self._clones.destroy(name)
+        await self._clones.create(name, template)
+
+    async def conflicts(self) -> Sequence[str]:
+        return ()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

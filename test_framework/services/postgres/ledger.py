@@ -56,6 +56,13 @@ UPDATE {_TABLE} SET state = $4, since = now(), worker_id = $5,
     session_id = CASE WHEN $4 IN ('ready', 'kept') THEN NULL ELSE session_id END
 WHERE session_id = $1 AND service = $2 AND name = $3 RETURNING name
 """
+_OFFER = f"""
+UPDATE {_TABLE} n SET state = 'ready', session_id = NULL, since = now()
+WHERE session_id = $1 AND service = $2 AND name = $3 AND $5 > (
+    SELECT count(*) FROM {_TABLE} o
+    WHERE o.service = $2 AND o.template = n.template AND o.worker_id = $4 AND o.state IN ('creating', 'ready'))
+RETURNING name
+"""
 _FORGET = f"DELETE FROM {_TABLE} WHERE session_id = $1 AND service = $2 AND name = $3"
 _CLAIM = f"""
 INSERT INTO {_TABLE} (service, name, template, worker_id, state, session_id)
@@ -112,6 +119,9 @@ class PostgresLedger:
 
     async def move(self, service: str, name: str, state: State) -> bool:
         return await self._value(_MOVE, service, name, state.value, self._identity.worker_id) is not None
+
+    async def offer(self, service: str, name: str, *, limit: int) -> bool:
+        return await self._value(_OFFER, service, name, self._identity.worker_id, limit) is not None
 
     async def forget(self, service: str, name: str) -> None:
         await self._value(_FORGET, service, name)

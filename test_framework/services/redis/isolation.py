@@ -1,6 +1,6 @@
 """A Redis database number per test, leased through the ledger and flushed when it comes back.
 
-A worker keeps the numbers it got until its session ends and deals them out in turn, so that a test costs no entry in
+A worker keeps the numbers it got until its session ends and deals them out again, so that a test costs no entry in
 the ledger. Which numbers are ours is noted in the base database too, in the hash ``test-framework:numbers``: a number
 that holds data and is not noted there is somebody else's and never flushed.
 """
@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -161,7 +160,7 @@ class NumberAllocator:
         self._ledger = ledger
         self._databases = databases
         self._report = report
-        self._clean: deque[int] = deque()
+        self._clean: list[int] = []
         self._owned: dict[int, int] = {}  # number -> the session it was leased for
         self._foreign: set[int] = {admin.endpoint.database}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -176,8 +175,10 @@ class NumberAllocator:
 
     async def acquire(self, deadline: Deadline) -> Grant:
         self._drop_lost()
+        if not self._clean and self._tasks:  # sooner clean than leased, and a kept client stays on its number
+            await asyncio.wait(self._tasks, timeout=deadline.remaining, return_when=asyncio.FIRST_COMPLETED)
         hit = bool(self._clean)
-        number = self._clean.popleft() if hit else await self._lease(deadline)
+        number = self._clean.pop() if hit else await self._lease(deadline)
         return Grant(name=str(number), endpoint=replace(self._admin.endpoint, database=number), pool_hit=hit)
 
     def _drop_lost(self) -> None:
@@ -185,12 +186,12 @@ class NumberAllocator:
         lost = {number for number, session in self._owned.items() if session != self._ledger.session}
         for number in lost:
             del self._owned[number]
-        self._clean = deque(number for number in self._clean if number not in lost)
+        self._clean = [number for number in self._clean if number not in lost]
 
     async def _lease(self, deadline: Deadline) -> int:
         async def attempt() -> int | None:
             if self._clean:
-                return self._clean.popleft()
+                return self._clean.pop()
             while True:
                 number = await self._ledger.claim_number(SERVICE, self._databases - 1, sorted(self._foreign))
                 if number is None:
@@ -238,11 +239,22 @@ class NumberAllocator:
         if mine:
             self._clean.append(number)
 
+    async def reset(self, name: str) -> None:
+        await self._admin.flush(int(name), self._owner)
+
+    async def conflicts(self) -> Sequence[str]:
+        owners = {number: await self._admin.owner(number) for number in self._owned}
+        return [
+            f"redis {number} is noted as session {owner or 'nobody'}'s, this one is {self._owner}"
+            for number, owner in owners.items()
+            if owner != self._owner
+        ]
+
     async def close(self) -> None:
         while self._tasks:
             await asyncio.gather(*self._tasks)
         while self._clean:
-            number = self._clean.popleft()
+            number = self._clean.pop()
             if self._owned.pop(number, None) != self._ledger.session:
                 continue
             with contextlib.suppress(FrameworkError, RedisReplyError):
