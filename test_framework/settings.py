@@ -32,6 +32,8 @@ U = TypeVar("U")
 DEFAULT_STACK_NAME = "netra-test"
 BACKENDS = ("auto", "compose", "native", "external")
 FIXTURE_MODES = ("replace", "extend")
+# Tokens made with it are worth nothing outside of tests. HS256 asks for at least 32 bytes.
+DEFAULT_JWT_SECRET = "test-framework-signs-tokens-for-tests-only"  # noqa: S105 - published on purpose
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 # What Docker accepts as a project name; it also becomes part of directory and container names.
@@ -52,6 +54,8 @@ class Settings:
         migrate_command: shell words that bring the schema up, run with ``DATABASE_URL`` set.
         migrate_paths: files and folders whose content shapes what that command does.
         seed_callable: ``package.module:function``, called with the DSN of the database being built.
+        jwt_secret: signs the tokens that tests get; the application under test must know the same.
+        ci: this runs in continuous integration; whatever ``CI`` is set to, unless it is a word for "no".
     """
 
     stack_name: str
@@ -73,6 +77,8 @@ class Settings:
     websocket_url: str | None
     llm_api_key: Secret
     llm_base_url: str | None
+    jwt_secret: Secret = Secret(DEFAULT_JWT_SECRET)
+    ci: bool = False
 
 
 class Variables(Mapping[str, str]):
@@ -225,6 +231,8 @@ def load_settings(
         websocket_url=variables.text("TEST_WEBSOCKET_URL", None),
         llm_api_key=Secret(variables.text("TEST_LLM_API_KEY", "")),
         llm_base_url=variables.text("TEST_LLM_BASE_URL", None),
+        jwt_secret=Secret(variables.text("TEST_JWT_SECRET", DEFAULT_JWT_SECRET)),
+        ci=variables.text("CI", "no").lower() not in {"no", *_FALSE},
     )
 
 

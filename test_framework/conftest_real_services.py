@@ -1,0 +1,15 @@
+"""The service and data fixtures for a ``conftest.py`` that names what it uses.
+
+    from test_framework.conftest_real_services import *
+
+They are the very fixtures that the plugin offers anyway: nothing is set up twice.
+"""
+
+from __future__ import annotations
+
+from test_framework.plugin import data_fixtures, parallel_fixtures, services_fixtures
+from test_framework.plugin.data_fixtures import *
+from test_framework.plugin.parallel_fixtures import *
+from test_framework.plugin.services_fixtures import *
+
+__all__ = services_fixtures.__all__ + data_fixtures.__all__ + parallel_fixtures.__all__

@@ -1,0 +1,148 @@
+"""Asking a service whether it is there: once per process, when the first test needs it, and again when one was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from test_framework.endpoints import Endpoints
+from test_framework.errors import AuthenticationRefused, ServiceUnavailable, StackError
+from test_framework.plugin.policy import Decision, Policy, Verdict, judge
+from test_framework.services.base import Health, Probe
+from test_framework.waiting import Deadline
+
+__all__ = ["Availability", "LogTail"]
+
+LogTail = Callable[[str], str]
+RunProbe = Callable[[Coroutine[Any, Any, Probe]], Probe]
+
+# What a supervisor may take to start a server again before it counts as lost.
+_COMING_BACK = 4.0
+_FIXES = {
+    Health.UNREACHABLE: "start the stack: make test-up",
+    Health.UNRESPONSIVE: "look at its log: make test-logs",
+    Health.REFUSED: "check the TEST_*_USER and TEST_*_PASSWORD variables, or make test-down test-up",
+    Health.FAILED: "look at its log: make test-logs",
+}
+
+
+class Availability:
+    """What is known about each service.
+
+    Args:
+        run: runs a coroutine to its end, whatever loop the caller is in.
+        log_tail: the last lines of a service's log.
+    """
+
+    def __init__(
+        self, endpoints: Endpoints, decision: Decision, *, timeout: float, run: RunProbe, log_tail: LogTail
+    ) -> None:
+        self._endpoints = endpoints
+        self._decision = decision
+        self._timeout = timeout
+        self._run = run
+        self._log_tail = log_tail
+        self._probes: dict[str, Probe] = {}
+        self._lost: dict[str, StackError] = {}
+
+    def require(self, service: str) -> None:
+        """Return if the calling test may use ``service``; otherwise skip it, or raise.
+
+        Raises:
+            ServiceUnavailable: it cannot be used and must be.
+        """
+        if self._decision.policy is Policy.OFF:
+            raise _skipped(f"real services are switched off by {self._decision.reason}")
+        if service in self._lost:
+            raise self._lost[service]
+        probe = self._probes.get(service)
+        if probe is None:
+            probe = self._probes[service] = self.ask(service)
+        verdict = judge(self._decision, probe)
+        if verdict is Verdict.SKIP:
+            raise _skipped(f"{_sentence(probe)}; {_FIXES[probe.health]}")
+        if verdict is Verdict.ERROR:
+            raise self.error(probe, self._decision.reason)
+
+    def ask(self, service: str) -> Probe:
+        """Ask now."""
+        from test_framework.health import probe_service
+        from test_framework.services.registry import service_named
+
+        async def work() -> Probe:
+            return (await probe_service(service_named(service), self._endpoints, timeout=self._timeout)).probe
+
+        return self._run(work())
+
+    def error(self, probe: Probe, reason: str | None = None) -> ServiceUnavailable:
+        """What a probe that is not healthy means, with the end of the service's log."""
+        kind = AuthenticationRefused if probe.health is Health.REFUSED else ServiceUnavailable
+        return kind(
+            _sentence(probe),
+            service=f"test-{probe.service}",
+            log_tail=self._log_tail(probe.service),
+            where=probe.address,
+            cause=f"real services are required: {reason}" if reason else None,
+            fix=_FIXES[probe.health],
+        )
+
+    def recheck(self, service: str) -> ServiceUnavailable | None:
+        """After trouble: ``None`` when the service works, or works again soon; else what is wrong with it.
+
+        A service that is gone, or came back without its data, is lost for all later tests: they fail at once.
+        """
+        before = self._probes.get(service)
+        if before is None:
+            return None  # it never worked, so nothing was lost
+        probe = self._ask_until_back(service)
+        empty = probe.health is Health.HEALTHY and _identity(probe) != _identity(before)
+        if probe.health is Health.HEALTHY and not empty:
+            return None
+        error = self.error(probe)
+        if empty:
+            error.what = f"{service} at {probe.address} was restarted during the run, and its data is gone"
+            error.fix = "seed it again: make test-up"
+        else:
+            error.what = f"{service} was lost during the run: {_sentence(probe)}"
+        if empty or probe.health is Health.UNREACHABLE:
+            self._lost[service] = error
+        return error
+
+    def _ask_until_back(self, service: str) -> Probe:
+        """A supervisor may be starting it again."""
+        deadline = Deadline.after(_COMING_BACK)
+        while True:
+            probe = self.ask(service)
+            if probe.health is not Health.UNREACHABLE or deadline.expired:
+                return probe
+            time.sleep(0.1)
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """The services that are gone for good."""
+        return frozenset(self._lost)
+
+
+def _identity(probe: Probe) -> str | None:
+    return probe.seed.stack_id if probe.seed else None
+
+
+def _skipped(reason: str) -> BaseException:
+    """A skip that the summary can tell from the tests' own."""
+    skip = pytest.skip.Exception(reason, _use_item_location=True)
+    skip.service_skip = reason  # type: ignore[attr-defined]
+    return skip
+
+
+def _sentence(probe: Probe) -> str:
+    words = {
+        Health.UNREACHABLE: "cannot be reached",
+        Health.UNRESPONSIVE: "accepts connections and does not answer",
+        Health.REFUSED: "refuses the credentials",
+        Health.FAILED: "answers with an error",
+    }
+    problem = f" ({probe.problem})" if probe.problem else ""
+    return f"{probe.service} at {probe.address} {words[probe.health]}{problem}"

@@ -1,0 +1,100 @@
+"""pytest's hooks, in the order in which it calls them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from test_framework.plugin.header import header_lines
+from test_framework.plugin.markers import add_markers, isolation_of, required_services
+from test_framework.plugin.options import add_options
+from test_framework.plugin.policy import Policy
+from test_framework.plugin.reports import Reporting
+from test_framework.plugin.run import KEY, WORKER_INPUT, Run, run_of
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+__all__ = [
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_load_initial_conftests",
+    "pytest_report_header",
+    "pytest_runtest_setup",
+    "pytest_unconfigure",
+]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Before any conftest imports the user's application: that may read its endpoints from the environment."""
+    run = early_config.stash[KEY] = Run.of(early_config)
+    run.export_variables()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    add_markers(config)
+    run = run_of(config)
+    worker = getattr(config, "workerinput", None)
+    if worker is not None and WORKER_INPUT in worker:
+        run.adopt(worker[WORKER_INPUT], worker)
+    config.pluginmanager.register(Reporting(config), "test_framework_reporting")
+    if worker is None and config.pluginmanager.hasplugin("dsession"):
+        config.pluginmanager.register(Workers(config), "test_framework_workers")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    run = run_of(config)
+    return header_lines(run.endpoints, run.settings.published, run.decision)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A marker that nobody can understand is an error before anything runs."""
+    for item in items:
+        isolation_of(item)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    services = required_services(item)
+    if services:
+        availability = run_of(item.config).availability
+        for service in services:
+            availability.require(service)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    run = config.stash.get(KEY, None)
+    if run is not None:
+        run.close()
+
+
+class Workers:
+    """The controller's side under xdist: nothing is leased here, but the workers are told where the stack is."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        node.workerinput[WORKER_INPUT] = run_of(self._config).for_workers(node.workerinput["testrunuid"])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: WorkerController, error: Any) -> None:
+        if error:
+            run = run_of(self._config)
+            run.crashed.append(node.gateway.id)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """What a worker that was killed could not give back."""
+        run = run_of(self._config)
+        if run.crashed and run.decision.policy is not Policy.OFF:
+            reporting: Any = self._config.pluginmanager.getplugin("test_framework_reporting")
+            reporting.tally.crashed = [f"{', '.join(run.crashed)} ended unexpectedly; {run.reclaim()}"]

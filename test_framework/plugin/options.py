@@ -1,0 +1,182 @@
+"""Options of the command line and their twins in the ini file: one table, one reader.
+
+Order for every value: command line, then environment (where there is a variable), then ini file, then default.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+
+from test_framework.plugin.exports import Export, parse_exports
+
+__all__ = ["ISOLATIONS", "Options", "add_options", "read_options"]
+
+T = TypeVar("T")
+
+ISOLATIONS = ("transaction", "database")
+GROUP = "real services"
+# More than this is seldom looked at, and every kept Redis database is one less for the tests.
+KEEP_DEFAULT = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What was said on the command line and in the ini file.
+
+    Args:
+        flag: ``--real-services`` is ``True``, ``--no-real-services`` is ``False``; ``None``: neither.
+        ini: the same from the ini key ``real_services``.
+        keep_failed: how many failed tests of one worker keep what they owned.
+        postgres_isolation: ``transaction`` or ``database``, for tests that do not decide by themselves.
+        postgres_savepoints: put a savepoint behind every statement of a transaction.
+        lease_timeout: seconds to wait for a database when all are taken; ``None``: what the engine thinks right.
+        exports: variables with whole URLs that are set before the user's code is imported.
+    """
+
+    flag: bool | None = None
+    ini: bool | None = None
+    keep_failed: int = 0
+    postgres_isolation: str = ISOLATIONS[0]
+    postgres_savepoints: bool = True
+    lease_timeout: float | None = None
+    exports: tuple[Export, ...] = ()
+
+
+def _count(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number: write --keep-failed=5, or put the option behind the paths"
+        ) from None
+    if count < 0:
+        raise argparse.ArgumentTypeError("it cannot be negative")
+    return count
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare everything. Names of the ini keys are those of the options, with underscores."""
+    group = parser.getgroup(GROUP)
+    group.addoption(
+        "--real-services",
+        dest="real_services",
+        action="store_const",
+        const=True,
+        default=None,
+        help="A service that cannot be reached is an error (also: USE_REAL_SERVICES=true).",
+    )
+    group.addoption(
+        "--no-real-services",
+        dest="real_services",
+        action="store_const",
+        const=False,
+        default=None,
+        help="Skip every test that needs a service (also: USE_REAL_SERVICES=false).",
+    )
+    group.addoption(
+        "--keep-failed",
+        metavar="N",
+        nargs="?",
+        type=_count,
+        const=KEEP_DEFAULT,
+        default=None,
+        help=f"Keep what the first N (default {KEEP_DEFAULT}) failed tests of each worker owned; print how to connect.",
+    )
+    group.addoption(
+        "--postgres-isolation",
+        choices=ISOLATIONS,
+        default=None,
+        help="Isolation of tests that do not decide by themselves: a transaction (default), or a database each.",
+    )
+    group.addoption(
+        "--lease-timeout",
+        metavar="SECONDS",
+        type=float,
+        default=None,
+        help="How long a test waits for a database when all of them are taken.",
+    )
+    for name, text in _INI.items():
+        parser.addini(name, text, type="string", default=None)
+    parser.addini("real_services_env", _URLS, type="args", default=[])
+
+
+_INI = {
+    "real_services": "true: as --real-services; false: as --no-real-services; auto (default): run what can be reached.",
+    "keep_failed": "As --keep-failed=N.",
+    "postgres_isolation": "As --postgres-isolation.",
+    "postgres_savepoints": "false: no savepoint behind each statement, so a failing one ends the test's transaction.",
+    "lease_timeout": "As --lease-timeout.",
+}
+_URLS = (
+    "URL variables to set before your code is imported: DATABASE_URL REDIS_URL CLICKHOUSE_URL,"
+    " or NAME=scheme, as in DATABASE_URL=postgresql+asyncpg."
+)
+
+
+def read_options(config: pytest.Config) -> Options:
+    """Everything that was said. Works with the defaults when this plugin's options were never declared.
+
+    Raises:
+        pytest.UsageError: an ini value is impossible; the message names the key.
+    """
+    return Options(
+        flag=config.getoption("real_services", None),
+        ini=_parsed(config, "real_services", _tristate, "true, false or auto", default=None),
+        keep_failed=_said(config, "keep_failed", _count, "a number", 0),
+        postgres_isolation=_said(config, "postgres_isolation", _isolation, " or ".join(ISOLATIONS), ISOLATIONS[0]),
+        postgres_savepoints=_parsed(config, "postgres_savepoints", _boolean, "true or false", default=True),
+        lease_timeout=_said(config, "lease_timeout", _seconds, "a positive number of seconds", None),
+        exports=parse_exports(_ini(config, "real_services_env") or []),
+    )
+
+
+def _said(config: pytest.Config, name: str, parse: Callable[[str], T], expected: str, default: T) -> T:
+    value: T | None = config.getoption(name, None)
+    return _parsed(config, name, parse, expected, default=default) if value is None else value
+
+
+def _parsed(config: pytest.Config, name: str, parse: Callable[[str], T], expected: str, *, default: T) -> T:
+    text = _ini(config, name)
+    if text is None or text == "":
+        return default
+    try:
+        return parse(str(text).strip())
+    except (ValueError, argparse.ArgumentTypeError):
+        raise pytest.UsageError(f"the ini value {name} = {text!r} is not {expected}") from None
+
+
+def _ini(config: pytest.Config, name: str) -> Any:
+    try:
+        return config.getini(name)
+    except (ValueError, KeyError):  # star-imported fixtures under "-p no:test_framework"
+        return None
+
+
+def _one_of(choices: Sequence[str], text: str) -> str:
+    if text not in choices:
+        raise ValueError(text)
+    return text
+
+
+def _isolation(text: str) -> str:
+    return _one_of(ISOLATIONS, text)
+
+
+def _boolean(text: str) -> bool:
+    return _one_of(("true", "false"), text.lower()) == "true"
+
+
+def _tristate(text: str) -> bool | None:
+    return None if text.lower() == "auto" else _boolean(text)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(text)
+    return value

@@ -1,0 +1,119 @@
+"""Trouble with the stack, told apart from failing tests: in reports, summary, JUnit and exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from test_framework.errors import ServiceUnavailable, StackError
+
+if TYPE_CHECKING:
+    from test_framework.plugin.availability import Availability
+
+__all__ = ["EXIT_STACK", "Tally", "diagnose", "exit_status", "lost_connection", "mark_report", "trouble_of"]
+
+# pytest's own end at 5; plugins of others use the numbers directly behind. Documented in docs/pytest.md.
+EXIT_STACK = 14
+PROPERTY = "stack_trouble"
+SKIP_MARK = "real services"
+
+# Errors by which drivers say that the server is gone, by module and name: no driver is imported for this.
+_LOST = {
+    "asyncpg": {
+        "CannotConnectNowError", "ConnectionDoesNotExistError", "ConnectionFailureError", "AdminShutdownError",
+        "CrashShutdownError", "ConnectionRejectionError", "InterfaceError", "PostgresConnectionError",
+        "TooManyConnectionsError", "DiskFullError", "OutOfMemoryError",
+    },
+    "psycopg": {"OperationalError", "AdminShutdown", "CrashShutdown"},
+    "redis": {"ConnectionError", "TimeoutError", "BusyLoadingError"},
+    "clickhouse_connect": {"OperationalError"},
+    "aiohttp": {"ClientConnectionError", "ClientConnectorError", "ServerDisconnectedError", "ClientOSError"},
+    "sqlalchemy": {"OperationalError", "InterfaceError", "DBAPIError"},
+    "urllib3": {"HTTPError", "ProtocolError", "MaxRetryError", "NewConnectionError"},
+}  # fmt: skip
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """``error``, its causes and contexts, and what groups hold."""
+    pending, seen = [error], set()
+    while pending:
+        each = pending.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        pending += [linked for linked in (each.__cause__, each.__context__) if linked is not None]
+        if isinstance(each, BaseExceptionGroup):
+            pending += each.exceptions
+
+
+def trouble_of(error: BaseException) -> StackError | None:
+    """The error of ours that says what is wrong with the stack, wherever in the chain it is."""
+    return next((each for each in _chain(error) if isinstance(each, StackError)), None)
+
+
+def lost_connection(error: BaseException) -> bool:
+    """Whether a driver says that its server is gone, slow or full."""
+    return any(
+        isinstance(each, ConnectionError | TimeoutError)
+        or any(kind.__name__ in _LOST.get(kind.__module__.partition(".")[0], ()) for kind in type(each).__mro__)
+        for each in _chain(error)
+    )
+
+
+def diagnose(error: BaseException, services: list[str], availability: Availability) -> StackError | None:
+    """What was wrong with the stack when ``error`` ended a test that uses ``services``; ``None``: nothing was."""
+    found = trouble_of(error)
+    if found is None and not lost_connection(error):
+        return None
+    concerned = [found.service.removeprefix("test-")] if isinstance(found, ServiceUnavailable) else services
+    for service in concerned:
+        if (loss := availability.recheck(service)) is not None:
+            return loss
+    return found
+
+
+def mark_report(report: pytest.TestReport, trouble: StackError) -> None:
+    """Write it into the report: it crosses to the xdist controller, and JUnit shows it as a property of the test."""
+    service = trouble.service if isinstance(trouble, ServiceUnavailable) else "stack"
+    report.user_properties.append((PROPERTY, service))
+    report.sections.append(("stack trouble", str(trouble)))
+
+
+def has_trouble(report: pytest.TestReport) -> bool:
+    return any(name == PROPERTY for name, _ in report.user_properties)
+
+
+@dataclass
+class Tally:
+    """What a whole run came to, as the controller sees it."""
+
+    troubled: dict[str, str] = field(default_factory=dict)
+    failed: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    kept: list[tuple[str, list[str]]] = field(default_factory=list)
+    crashed: list[str] = field(default_factory=list)
+
+    def count(self, report: pytest.TestReport) -> None:
+        """Take one phase of one test into account."""
+        if report.failed and not has_trouble(report):
+            self.failed += 1
+        elif report.failed:
+            self.troubled[report.nodeid] = next(
+                str(value) for name, value in report.user_properties if name == PROPERTY
+            )
+        lines = getattr(report, "kept_lines", None)
+        if lines:
+            self.kept.append((report.nodeid, list(lines)))
+        reason = getattr(report, "service_skip", None)
+        if report.skipped and reason:
+            self.skipped[reason] = self.skipped.get(reason, 0) + 1
+
+
+def exit_status(current: int, tally: Tally) -> int:
+    """The run's exit status: ``EXIT_STACK`` when nothing but the stack failed, so that a job can be tried again."""
+    only_stack = bool(tally.troubled) and not tally.failed
+    return EXIT_STACK if only_stack and current == pytest.ExitCode.TESTS_FAILED else current
