@@ -96,8 +96,7 @@ async def seed_all(
 
     async with _lock(endpoints, plan, deadline, waiting):
         identity = stack_id or _known_identity(await _states(endpoints, plan, deadline)) or secrets.token_hex(8)
-        seeding = _Seeding(endpoints, plan, identity, tell, deadline, force=force)
-        outcomes, seconds = await seeding.all_services()
+        outcomes, seconds = await _Seeding(endpoints, plan, identity, tell, deadline, force=force).all_services()
     return _report(plan, identity, outcomes, seconds, started)
 
 

@@ -41,7 +41,7 @@ _STREAM_ID = re.compile(r"(\d{1,20})-(\d{1,20})")
 _ESCAPE = re.compile(r"\\(?:u(?P<high>[dD][89abAB]..)\\u(?P<low>[dD][c-fC-F]..)|.)")
 _MAX_TTL = 10 * 365 * 86400
 # An alias may stand for a large value many times over; nobody's fixture is that large.
-_MAX_SCALARS = 200_000
+_MAX_SCALARS = 100_000
 _MAX_DEPTH = 64
 # Arguments per command: large values go in pieces, so that the server is never busy with one for long.
 _PIECE = 500
