@@ -27,9 +27,8 @@ pip_index() {
 }
 
 write_apt_settings() {
-    local root="$1" codename
-    codename="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")"
-    debian_archives | sed -n "s/^\([^ ]*\) $codename\(-updates\|-security\)\? /deb \1 $BASE_SUITE\2 /p" \
+    local root="$1"
+    debian_archives | sed -n "s/^\([^ ]*\) $(codename)\(-updates\|-security\)\? /deb \1 $BASE_SUITE\2 /p" \
         >"$root/etc/apt/sources.list"
     # Proxies and time checks as here; no translations, and no package cache in a layer.
     {
@@ -47,13 +46,19 @@ bootstrap() {
     say "building $BASE_IMAGE from the Debian archive"
     work="$(mktemp -d /var/tmp/test-framework-base.XXXXXX)"
     # shellcheck disable=SC2064 # this directory, now
-    trap "rm -rf --one-file-system '$work'" EXIT
+    trap "umount '$work/root' 2>/dev/null; rm -rf --one-file-system '$work'" EXIT
+    mkdir "$work/root"
+    # In memory where that is allowed: dpkg waits for the disk after every file.
+    mount -t tmpfs -o size=1g,mode=755 tmpfs "$work/root" 2>/dev/null || true
     quietly debootstrap --variant=minbase "$BASE_SUITE" "$work/root" "$archive" || die "debootstrap failed"
     rm -rf "$work"/root/var/cache/apt/archives/*.deb "$work"/root/var/lib/apt/lists/* "$work"/root/usr/share/{doc,man,locale}/*
     write_apt_settings "$work/root"
     [ -z "$(machine_ca)" ] || install -m 644 "$(machine_ca)" "$work/root$MACHINE_CA"
     tar -C "$work/root" --numeric-owner -cf "$tarball.partial" .
     mv "$tarball.partial" "$tarball"
+    umount "$work/root" 2>/dev/null || true
+    rm -rf --one-file-system "$work"
+    trap - EXIT
 }
 
 import() {

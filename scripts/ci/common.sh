@@ -36,9 +36,14 @@ debian_archives() {
         sed -n 's/ Debian$//p' | sort -u
 }
 
+# The name of this machine's own release, such as "bookworm".
+codename() {
+    # shellcheck source=/dev/null
+    . /etc/os-release
+    echo "${VERSION_CODENAME:-}"
+}
+
 # The archive that holds the release itself, not its updates or security fixes.
 main_archive() {
-    local codename
-    codename="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")"
-    debian_archives | awk -v suite="$codename" '$2 == suite && $3 == "main" { print $1; exit }'
+    debian_archives | awk -v suite="$(codename)" '$2 == suite && $3 == "main" { print $1; exit }'
 }
