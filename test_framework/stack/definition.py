@@ -19,8 +19,8 @@ __all__ = ["Port", "ServiceDefinition", "StackDefinition", "Tmpfs", "load_defini
 COMPOSE_FILE = "docker-compose.test.yml"
 OVERRIDE_FILE = "docker-compose.test.override.yml"
 SERVICES = ("test-postgres", "test-redis", "test-clickhouse", "test-seeder", "test-monitor")
-_UNITS = {"": 1, "b": 1, "k": 1024, "kb": 1024, "m": 1024**2, "mb": 1024**2, "g": 1024**3, "gb": 1024**3}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -261,10 +261,9 @@ def parse_size(value: Any, where: str) -> int:
         SettingsError: it is none of these.
     """
     match = _SIZE.fullmatch(str(value).strip())
-    unit = match.group(2).lower() if match else ""
-    if not match or unit not in _UNITS:
+    if not match:
         raise SettingsError(f"{value!r} is not a size", where=where, fix="write it like 512m or 1g")
-    return int(float(match.group(1)) * _UNITS[unit])
+    return int(float(match.group(1)) * _UNITS[match.group(2).lower()])
 
 
 def _short_tmpfs(raw: Located) -> list[Tmpfs]:
@@ -277,15 +276,23 @@ def _short_tmpfs(raw: Located) -> list[Tmpfs]:
 
 
 def _long_tmpfs(raw: Located) -> list[Tmpfs]:
-    mounts = [item for item in _sequence(raw, "volumes") if isinstance(item, dict) and item.get("type") == "tmpfs"]
-    sizes = [(mount.get("target"), (mount.get("tmpfs") or {}).get("size")) for mount in mounts]
-    return [
-        Tmpfs(str(target), None if size is None else parse_size(size, raw.place("volumes"))) for target, size in sizes
-    ]
+    found = []
+    for mount in _sequence(raw, "volumes"):
+        if isinstance(mount, Located) and mount.get("type") == "tmpfs":
+            size = _optional(mount, "tmpfs", raw.place("volumes")).get("size")
+            place = mount.place("tmpfs") or raw.place("volumes")
+            found.append(Tmpfs(str(mount.get("target")), None if size is None else parse_size(size, place)))
+    return found
+
+
+def _optional(parent: Located, key: str, where: str) -> Located:
+    """The mapping under ``key``, an empty one when there is none."""
+    return Located({}, {}) if parent.get(key) is None else _mapping(parent, key, where)
 
 
 def _memory_limit(raw: Located) -> int | None:
-    limits = ((raw.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+    place = raw.place("deploy")
+    limits = _optional(_optional(_optional(raw, "deploy", place), "resources", place), "limits", place)
     if "memory" in limits:
-        return parse_size(limits["memory"], raw.place("deploy"))
+        return parse_size(limits["memory"], limits.place("memory") or place)
     return parse_size(raw["mem_limit"], raw.place("mem_limit")) if raw.get("mem_limit") is not None else None

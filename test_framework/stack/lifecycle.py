@@ -199,6 +199,7 @@ class Stack:
         from test_framework.seeding import build_plan, seed_all
         from test_framework.stack.backend import describe_step
 
+        self.published()
         async with self._lock("seed"):
             state, settings = self.published(), self.settings()
             return await seed_all(
