@@ -186,12 +186,12 @@ class Engine:
         return 2 if self._identity.workers == 1 else 1
 
     async def _build_redis(self, ledger: PostgresLedger) -> Allocator:
-        from test_framework.services.redis.isolation import NumberAllocator, RedisAdmin, count_databases
+        from test_framework.services.redis.allocators import make_allocator
+        from test_framework.services.redis.isolation import RedisAdmin
 
         admin = RedisAdmin(self._endpoints.redis, self._options.connection_timeout)
         self._closers.append(admin.close)
-        databases = await count_databases(admin)
-        return NumberAllocator(admin, ledger, databases=databases, report=_report)
+        return await make_allocator(admin, ledger, self._identity, mode=self._options.redis_mode, report=_report)
 
     async def close(self) -> None:
         """Finish everything that was begun, and end the session."""

@@ -190,6 +190,9 @@ class _Reaper:
         await ask(self._endpoints.postgres, self._timeout, work)
 
     async def _drop_redis(self, name: str) -> None:
+        if not name.isdigit():
+            await self._redis.unlink(name)
+            return
         number = int(name)
         await self._redis.end_clients(number)
         await self._redis.free(number, await self._redis.owner(number))

@@ -1,28 +1,22 @@
-"""A Redis database number per test, leased through the ledger and flushed when it comes back.
+"""What isolation does in a Redis server: claim a database number, empty it, end the connections that are on it.
 
-A worker keeps the numbers it got until its session ends and deals them out again, so that a test costs no entry in
-the ledger. Which numbers are ours is noted in the base database too, in the hash ``test-framework:numbers``: a number
-that holds data and is not noted there is somebody else's and never flushed.
+Which numbers are ours is noted in the base database, in the hash ``test-framework:numbers``: a number that holds data
+and is not noted there is somebody else's and never flushed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from test_framework.endpoints import RedisEndpoint
-from test_framework.errors import FrameworkError, StackBusy
-from test_framework.isolation.ledger import Ledger, State
-from test_framework.isolation.values import Grant
 from test_framework.services.base import MARK
 from test_framework.services.redis.client import RedisClient, RedisReplyError, ask, connect
-from test_framework.waiting import Deadline, wait_until
 
-__all__ = ["KEPT_CLIENT", "NUMBERS_KEY", "NumberAllocator", "RedisAdmin", "count_databases"]
+__all__ = ["KEPT_CLIENT", "NUMBERS_KEY", "RedisAdmin", "count_databases"]
 
 T = TypeVar("T")
 
@@ -117,6 +111,16 @@ class RedisAdmin:
         command = ("EVAL", _SCRIPT, 1, NUMBERS_KEY, number, owner, action, self.endpoint.database)
         return bool(await self.call(*command))
 
+    async def unlink(self, prefix: str) -> int:
+        """Remove the keys of the base database that begin with ``prefix``. How many there were."""
+        removed, cursor = 0, b"0"
+        while True:
+            cursor, keys = await self.call("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", 1000)
+            if keys:
+                removed += int(await self.call("UNLINK", *keys))
+            if cursor == b"0":
+                return removed
+
     async def end_clients(self, number: int) -> int:
         """Close the connections that are on ``number``, but the framework's own. How many there were."""
         text = (await self.call("CLIENT", "LIST")).decode("utf-8", "replace")
@@ -150,113 +154,3 @@ async def count_databases(admin: RedisAdmin) -> int:
             high = middle
     await admin.call("SELECT", admin.endpoint.database)
     return low
-
-
-class NumberAllocator:
-    """See :class:`~test_framework.isolation.ledger.Allocator`."""
-
-    def __init__(self, admin: RedisAdmin, ledger: Ledger, *, databases: int, report: Callable[[str], None]) -> None:
-        self._admin = admin
-        self._ledger = ledger
-        self._databases = databases
-        self._report = report
-        self._clean: list[int] = []
-        self._owned: dict[int, int] = {}  # number -> the session it was leased for
-        self._foreign: set[int] = {admin.endpoint.database}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def _owner(self) -> str:
-        return str(self._ledger.session)
-
-    async def warm(self) -> None:
-        if not self._clean:
-            self._clean.append(await self._lease(Deadline.after(0)))
-
-    async def acquire(self, deadline: Deadline) -> Grant:
-        self._drop_lost()
-        if not self._clean and self._tasks:  # sooner clean than leased, and a kept client stays on its number
-            await asyncio.wait(self._tasks, timeout=deadline.remaining, return_when=asyncio.FIRST_COMPLETED)
-        hit = bool(self._clean)
-        number = self._clean.pop() if hit else await self._lease(deadline)
-        return Grant(name=str(number), endpoint=replace(self._admin.endpoint, database=number), pool_hit=hit)
-
-    def _drop_lost(self) -> None:
-        """Numbers of a session that was declared dead belong to others by now."""
-        lost = {number for number, session in self._owned.items() if session != self._ledger.session}
-        for number in lost:
-            del self._owned[number]
-        self._clean = [number for number in self._clean if number not in lost]
-
-    async def _lease(self, deadline: Deadline) -> int:
-        async def attempt() -> int | None:
-            if self._clean:
-                return self._clean.pop()
-            while True:
-                number = await self._ledger.claim_number(SERVICE, self._databases - 1, sorted(self._foreign))
-                if number is None:
-                    return None
-                if await self._admin.claim(number, self._owner):
-                    self._owned[number] = self._ledger.session
-                    return number
-                self._foreign.add(number)
-                await self._ledger.forget(SERVICE, str(number))
-
-        number = await wait_until(attempt, deadline)
-        if number is None:
-            raise await self._exhausted(deadline)
-        return number
-
-    async def _exhausted(self, deadline: Deadline) -> StackBusy:
-        holders = await self._ledger.holders(SERVICE)
-        others = len(self._foreign) - 1
-        return StackBusy(
-            f"no Redis database became free within {deadline.seconds:g} s: all {self._databases} are in use",
-            where=self._admin.endpoint.address,
-            cause="held by "
-            + (", ".join(map(str, holders)) or "nobody")
-            + (f"; {others} hold data that is not ours" if others else ""),
-            fix="raise TEST_REDIS_DATABASES and restart the stack, use fewer workers, or end the runs that hold them",
-        )
-
-    async def release(self, name: str, *, keep: bool) -> None:
-        number = int(name)
-        if keep:
-            self._owned.pop(number, None)
-            await self._ledger.move(SERVICE, name, State.KEPT)
-            return
-        task = asyncio.get_running_loop().create_task(self._clean_up(number))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _clean_up(self, number: int) -> None:
-        try:
-            await self._admin.end_clients(number)
-            mine = number in self._owned and await self._admin.flush(number, self._owner)
-        except (FrameworkError, RedisReplyError) as error:
-            self._report(f"Redis database {number} could not be flushed: {error}")
-            return  # it stays leased, and is the reaper's
-        if mine:
-            self._clean.append(number)
-
-    async def reset(self, name: str) -> None:
-        await self._admin.flush(int(name), self._owner)
-
-    async def conflicts(self) -> Sequence[str]:
-        owners = {number: await self._admin.owner(number) for number in self._owned}
-        return [
-            f"redis {number} is noted as session {owner or 'nobody'}'s, this one is {self._owner}"
-            for number, owner in owners.items()
-            if owner != self._owner
-        ]
-
-    async def close(self) -> None:
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
-        while self._clean:
-            number = self._clean.pop()
-            if self._owned.pop(number, None) != self._ledger.session:
-                continue
-            with contextlib.suppress(FrameworkError, RedisReplyError):
-                await self._admin.free(number, self._owner)
-                await self._ledger.forget(SERVICE, str(number))

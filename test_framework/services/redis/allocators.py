@@ -1,0 +1,203 @@
+"""Redis namespaces for tests: a database number each, or, where the server has too few, a key prefix each.
+
+A worker keeps the numbers it got until its session ends and deals them out again, so that a test costs no entry in the
+ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from test_framework.errors import FrameworkError, StackBusy
+from test_framework.isolation.ledger import Allocator, Ledger, State
+from test_framework.isolation.names import key_prefix
+from test_framework.isolation.values import Grant, Identity
+from test_framework.services.redis.client import RedisReplyError
+from test_framework.services.redis.isolation import SERVICE, RedisAdmin, count_databases
+from test_framework.waiting import Deadline, wait_until
+
+__all__ = ["NumberAllocator", "PrefixAllocator", "make_allocator"]
+
+# A worker uses one number at a time, and another one while that is being emptied; a second run may be going on.
+_NUMBERS_PER_WORKER = 4
+
+
+async def make_allocator(
+    admin: RedisAdmin, ledger: Ledger, identity: Identity, *, mode: str, report: Callable[[str], None]
+) -> Allocator:
+    """The allocator that suits the server: ``mode`` is ``database``, ``prefix`` or ``auto``."""
+    databases = await count_databases(admin) if mode != "prefix" else 1
+    if mode == "database" or databases > _NUMBERS_PER_WORKER * max(1, identity.workers):
+        return NumberAllocator(admin, ledger, databases=databases, report=report)
+    return PrefixAllocator(admin, ledger, identity, report=report)
+
+
+class NumberAllocator:
+    """See :class:`~test_framework.isolation.ledger.Allocator`."""
+
+    def __init__(self, admin: RedisAdmin, ledger: Ledger, *, databases: int, report: Callable[[str], None]) -> None:
+        self._admin = admin
+        self._ledger = ledger
+        self._databases = databases
+        self._report = report
+        self._clean: list[int] = []
+        self._owned: dict[int, int] = {}  # number -> the session it was leased for
+        self._foreign: set[int] = {admin.endpoint.database}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def _owner(self) -> str:
+        return str(self._ledger.session)
+
+    async def warm(self) -> None:
+        if not self._clean:
+            self._clean.append(await self._lease(Deadline.after(0)))
+
+    async def acquire(self, deadline: Deadline) -> Grant:
+        self._drop_lost()
+        if not self._clean and self._tasks:  # sooner clean than leased, and a kept client stays on its number
+            await asyncio.wait(self._tasks, timeout=deadline.remaining, return_when=asyncio.FIRST_COMPLETED)
+        hit = bool(self._clean)
+        number = self._clean.pop() if hit else await self._lease(deadline)
+        return Grant(name=str(number), endpoint=replace(self._admin.endpoint, database=number), pool_hit=hit)
+
+    def _drop_lost(self) -> None:
+        """Numbers of a session that was declared dead belong to others by now."""
+        lost = {number for number, session in self._owned.items() if session != self._ledger.session}
+        for number in lost:
+            del self._owned[number]
+        self._clean = [number for number in self._clean if number not in lost]
+
+    async def _lease(self, deadline: Deadline) -> int:
+        async def attempt() -> int | None:
+            if self._clean:
+                return self._clean.pop()
+            while True:
+                number = await self._ledger.claim_number(SERVICE, self._databases - 1, sorted(self._foreign))
+                if number is None:
+                    return None
+                if await self._admin.claim(number, self._owner):
+                    self._owned[number] = self._ledger.session
+                    return number
+                self._foreign.add(number)
+                await self._ledger.forget(SERVICE, str(number))
+
+        number = await wait_until(attempt, deadline)
+        if number is None:
+            raise await self._exhausted(deadline)
+        return number
+
+    async def _exhausted(self, deadline: Deadline) -> StackBusy:
+        holders = await self._ledger.holders(SERVICE)
+        others = len(self._foreign) - 1
+        return StackBusy(
+            f"no Redis database became free within {deadline.seconds:g} s: all {self._databases} are in use",
+            where=self._admin.endpoint.address,
+            cause="held by "
+            + (", ".join(map(str, holders)) or "nobody")
+            + (f"; {others} hold data that is not ours" if others else ""),
+            fix="raise TEST_REDIS_DATABASES and restart the stack, use fewer workers, or end the runs that hold them",
+        )
+
+    async def release(self, name: str, *, keep: bool) -> None:
+        number = int(name)
+        if keep:
+            self._owned.pop(number, None)
+            await self._ledger.move(SERVICE, name, State.KEPT)
+            return
+        task = asyncio.get_running_loop().create_task(self._clean_up(number))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _clean_up(self, number: int) -> None:
+        try:
+            await self._admin.end_clients(number)
+            mine = number in self._owned and await self._admin.flush(number, self._owner)
+        except (FrameworkError, RedisReplyError) as error:
+            self._report(f"Redis database {number} could not be flushed: {error}")
+            return  # it stays leased, and is the reaper's
+        if mine:
+            self._clean.append(number)
+
+    async def reset(self, name: str) -> None:
+        await self._admin.flush(int(name), self._owner)
+
+    async def conflicts(self) -> Sequence[str]:
+        owners = {number: await self._admin.owner(number) for number in self._owned}
+        return [
+            f"redis {number} is noted as session {owner or 'nobody'}'s, this one is {self._owner}"
+            for number, owner in owners.items()
+            if owner != self._owner
+        ]
+
+    async def close(self) -> None:
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+        while self._clean:
+            number = self._clean.pop()
+            if self._owned.pop(number, None) != self._ledger.session:
+                continue
+            with contextlib.suppress(FrameworkError, RedisReplyError):
+                await self._admin.free(number, self._owner)
+                await self._ledger.forget(SERVICE, str(number))
+
+
+class PrefixAllocator:
+    """See :class:`~test_framework.isolation.ledger.Allocator`. The ledger has one entry for a session's prefixes."""
+
+    def __init__(self, admin: RedisAdmin, ledger: Ledger, identity: Identity, *, report: Callable[[str], None]) -> None:
+        self._admin = admin
+        self._ledger = ledger
+        self._identity = identity
+        self._report = report
+        self._session = 0
+        self._prefix = ""
+        self._serials = itertools.count(1)
+        self._held: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def warm(self) -> None:
+        if self._session != self._ledger.session:
+            prefix = key_prefix(self._identity.worker_id, self._ledger.session)
+            await self._ledger.intend(SERVICE, prefix, "")
+            await self._ledger.move(SERVICE, prefix, State.LEASED)
+            self._prefix, self._session = prefix, self._ledger.session
+
+    async def acquire(self, deadline: Deadline) -> Grant:
+        del deadline  # there are prefixes without end
+        await self.warm()
+        prefix = f"{self._prefix}{next(self._serials)}:"
+        self._held.add(prefix)
+        return Grant(name=prefix, endpoint=self._admin.endpoint, key_prefix=prefix, pool_hit=True)
+
+    async def release(self, name: str, *, keep: bool) -> None:
+        self._held.discard(name)
+        if keep:
+            await self._ledger.intend(SERVICE, name, "")
+            await self._ledger.move(SERVICE, name, State.KEPT)
+            return
+        task = asyncio.get_running_loop().create_task(self._clean_up(name))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _clean_up(self, prefix: str) -> None:
+        try:
+            await self._admin.unlink(prefix)
+        except (FrameworkError, RedisReplyError) as error:
+            self._report(f"the Redis keys {prefix}* could not be removed: {error}")
+
+    async def reset(self, name: str) -> None:
+        await self._admin.unlink(name)
+
+    async def conflicts(self) -> Sequence[str]:
+        return ()
+
+    async def close(self) -> None:
+        while self._tasks:
+            await asyncio.gather(*self._tasks)
+        if self._session == self._ledger.session != 0:
+            await self._ledger.forget(SERVICE, self._prefix)
