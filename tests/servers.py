@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -22,7 +23,7 @@ from test_framework.services.base import Health, Service
 from test_framework.services.registry import service_named
 from test_framework.waiting import Deadline, wait_until
 
-__all__ = ["data_directory", "free_port", "run_clickhouse", "run_postgres", "run_redis"]
+__all__ = ["data_directory", "die_with_parent", "free_port", "run_clickhouse", "run_postgres", "run_redis"]
 
 START_TIMEOUT = 60.0
 POSTGRES_PASSWORD = "pg-canary-4711"
@@ -66,6 +67,12 @@ def data_directory(name: str) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def die_with_parent() -> None:
+    """To be called in a child before it becomes a server: a test run that is killed takes its servers along."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # 1 is PR_SET_PDEATHSIG
+
+
 def _find(program: str) -> str:
     places = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("15/bin"))]
     found = shutil.which(program, path=os.pathsep.join([*places, os.environ.get("PATH", ""), "/usr/sbin"]))
@@ -96,6 +103,7 @@ def _process(
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - a prctl alone, and no thread of ours holds a lock here
                 **options,  # type: ignore[call-overload]
             )
         try:
