@@ -77,7 +77,8 @@ def ensure_state_directory(directory: Path) -> Path:
     try:
         for each in guarded:
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owners = {each.lstat().st_uid for each in guarded}
+            if (owner := each.lstat().st_uid) != os.getuid():
+                raise _foreign(each, owner)
     except OSError as error:
         raise SettingsError(
             "the stack's state directory cannot be created",
@@ -85,16 +86,14 @@ def ensure_state_directory(directory: Path) -> Path:
             cause=str(error),
             fix="set TEST_STATE_DIR to a directory you can write",
         ) from error
-    if owners != {os.getuid()}:
-        raise _foreign(directory, owners)
     return directory
 
 
-def _foreign(path: Path, owners: set[int]) -> SettingsError:
+def _foreign(path: Path, owner: int) -> SettingsError:
     return SettingsError(
         "the stack's state belongs to another user",
         where=str(path),
-        cause=f"owned by uid {', '.join(map(str, sorted(owners)))}, you are uid {os.getuid()}",
+        cause=f"its owner is uid {owner}, you are uid {os.getuid()}",
         fix="set TEST_STATE_DIR to a directory of your own",
     )
 
@@ -115,7 +114,7 @@ def read_state(directory: Path) -> StackState | None:
     except OSError as error:
         raise _unreadable(file, error) from error
     if owner != os.getuid():
-        raise _foreign(file, {owner})
+        raise _foreign(file, owner)
     try:
         values = json.loads(text)
         if values.pop("version") != STATE_VERSION:

@@ -44,10 +44,6 @@ def interrupt(process: subprocess.Popen[str], moment: str, *numbers: signal.Sign
 
 LATER = [("SIGTERM", "preparing"), ("SIGTERM", "seeding"), ("SIGHUP", "starting")]
 CASES = [("SIGINT", moment) for moment in MOMENTS] + LATER
-    ("SIGTERM", "preparing"),
-    ("SIGTERM", "seeding"),
-    ("SIGHUP", "starting"),
-]
 
 
 @pytest.mark.parametrize(("name", "moment"), CASES)
