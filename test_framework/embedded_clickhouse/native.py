@@ -66,28 +66,35 @@ class BlockRewriter:
         self._enough = 0
 
     def block(self, data: bytes) -> bytes:
-        """One whole block; empty for a block without rows, which a server does not send.
+        """One whole block, as ``parts`` gives it."""
+        return b"".join(self.parts(data))
+
+    def parts(self, data: bytes) -> tuple[bytes, ...]:
+        """One whole block in pieces, so that a block of many megabytes need not be copied.
+
+        Nothing for a block without rows, which a server does not send.
 
         Raises:
             Unwalkable: the revision needs a change inside of the block, and a column's length is not to be known.
         """
         if not data or not self._info:
-            return data
+            return (data,)
         count, pos = read_varint(data, 0)
         rows, pos = read_varint(data, pos)
         if not rows:
-            return b""
-        if not self._custom and not self._with_zones(data):
-            return self._info + data
+            return ()
+        zones = self._with_zones(data)
+        if not self._custom and not zones:
+            return self._info, data
         try:
-            headers = _headers_by_search(data, pos, rows, self._asked()) if self._with_zones(data) else None
+            headers = _headers_by_search(data, pos, rows, self._asked()) if zones else None
             if headers is None:
                 headers = list(_headers(data, pos, count, rows))
         except Unwalkable:
             if self._custom:
                 raise
-            return self._info + data
-        return self._info + self._patched(data, headers, len(data))
+            return self._info, data
+        return self._info, *self._patched(data, headers)
 
     def blocks(self, data: bytes) -> bytes:
         """Any number of whole blocks.
@@ -137,16 +144,16 @@ class BlockRewriter:
             self._columns = self._describe()
         return self._columns
 
-    def _patched(self, data: bytes, headers: list[_Header], end: int) -> bytes:
-        out, pos = [], 0
+    def _patched(self, data: bytes, headers: list[_Header]) -> Iterator[bytes]:
+        pos = 0
         columns = self._columns or ()
         for number, header in enumerate(headers):
             text = header.type
             if text == b"DateTime" and number < len(columns) and columns[number].type.startswith(b"DateTime("):
                 text = columns[number].type
-            out += [data[pos : header.type_start], _varint(len(text)), text, self._custom]
+            yield data[pos : header.type_start] + _varint(len(text)) + text + self._custom
             pos = header.type_end
-        return b"".join([*out, data[pos:end]])
+        yield data[pos:]
 
 
 class _Header(NamedTuple):
