@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -16,24 +17,32 @@ from test_framework.embedded_clickhouse.statement import Statement, StatementRea
 __all__ = ["StatementBody", "body_pieces", "read_statement"]
 
 
-async def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder]) -> AsyncIterator[bytes]:
+async def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, timeout: float) -> AsyncIterator[bytes]:
     """The decoded body as it arrives.
 
+    Args:
+        timeout: seconds to wait for each piece.
+
     Raises:
-        ClickHouseError: the body is not what its encoding says.
+        ClickHouseError: the body is not what its encoding says, or does not come.
     """
     content = request.content
     if not content.at_eof():
         _let_it_come(request)
     try:
         while not content.at_eof():
-            data = await content.readany()
+            async with asyncio.timeout(timeout):
+                data = await content.readany()
             if not layers:
                 yield data
                 continue
             for piece in decode_all(layers, data):
                 yield piece
         finish_all(layers)
+    except TimeoutError as error:
+        raise ClickHouseError(
+            209, "SOCKET_TIMEOUT", f"Timeout exceeded while reading from socket ({timeout} s)"
+        ) from error
     except (EncodingError, FramingError) as error:
         raise ClickHouseError(error.code, error.name, str(error)) from error
 

@@ -20,6 +20,14 @@ DISPLAY_NAME = "embedded ClickHouse"
 _REVOKED_SOURCES = "SQLITE, HIVE, HDFS, JDBC, ODBC"
 #: Engines that run programs or open host files by path.
 _REVOKED_ENGINES = ("Executable", "ExecutablePool", "SQLite", "IcebergLocal", "DeltaLakeLocal", "PaimonLocal", "Hive")
+#: Settings that name files of the host to read or to write.
+_CONSTANT_SETTINGS = (
+    "output_format_schema",
+    "input_format_record_errors_file_path",
+    "format_template_row",
+    "format_template_resultset",
+    "rename_files_after_processing",
+)
 
 
 def write_configuration(options: Options, directory: Path, *, user_files: Path) -> Path:
@@ -65,7 +73,10 @@ def _must_hold(options: Options, directory: Path, user_files: Path) -> str:
 
 
 _USERS = """<clickhouse>
-  <profiles><default/></profiles>
+  <profiles><default>
+    <!-- Formatting in parallel keeps whole blocks in memory many times over, and is slower on few cores. -->
+    <output_format_parallel_formatting>0</output_format_parallel_formatting>
+  </default></profiles>
   <quotas><default/></quotas>
   <users><default/></users>
 </clickhouse>
@@ -77,8 +88,9 @@ def _users_must_hold(options: Options) -> str:
     memory = options.max_memory_usage
     line = f'<max_memory_usage replace="1">{memory}</max_memory_usage>' if memory else ""
     revoked = "".join(f"<query>REVOKE TABLE ENGINE ON {name}</query>" for name in _REVOKED_ENGINES)
+    constant = "".join(f"<{name}><const/></{name}>" for name in _CONSTANT_SETTINGS)
     return f"""<clickhouse>
-  <profiles><default>{line}</default></profiles>
+  <profiles><default>{line}<constraints>{constant}</constraints></default></profiles>
   <users><default replace="1">
     <password></password>
     <networks><ip>::/0</ip></networks>

@@ -10,8 +10,8 @@ from pathlib import Path
 from test_framework.embedded_clickhouse.config import write_configuration
 from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.options import Options
-from test_framework.embedded_clickhouse.plan import PROCESSES_VIEW
 from test_framework.embedded_clickhouse.settings import quote_identifier
+from test_framework.embedded_clickhouse.system_views import create_views
 
 __all__ = ["Directories", "open_engine"]
 
@@ -42,21 +42,24 @@ def open_engine(options: Options, directories: Directories) -> Engine:
     os.chdir(directories.user_files)
     engine = Engine(directories.data, config_file=main_file, defaults={})
     try:
-        _make_default_database(engine)
+        _make_default_database(engine, directories.data)
         if options.database:
             engine.text(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(options.database)}")
-        client_id = f"if(Settings['{engine.marker}'] = '', query_id, Settings['{engine.marker}'])"
-        columns = f"* REPLACE ({client_id} AS query_id, {client_id} AS initial_query_id)"
-        view = PROCESSES_VIEW.decode()
-        engine.text(f"CREATE OR REPLACE VIEW system.{view} AS SELECT {columns} FROM system.processes")  # noqa: S608 - constants only
+        create_views(engine)
     except BaseException:
         engine.close()
         raise
     return engine
 
 
-def _make_default_database(engine: Engine) -> None:
-    """The engine's own ``default`` shows the files of the host as tables; a server's is Atomic."""
-    if engine.text("SELECT engine FROM system.databases WHERE name = 'default'") != "Atomic":
+def _make_default_database(engine: Engine, data: Path) -> None:
+    """An Atomic ``default``, as a server's. At each start the engine puts one of its own over it.
+
+    Its own also shows the host's files as tables. Attaching anew reads what earlier runs wrote.
+    """
+    if (data / "metadata" / "default.sql").exists():
+        engine.text("DETACH DATABASE default")
+        engine.text("ATTACH DATABASE default")
+    elif engine.text("SELECT count() FROM system.tables WHERE database = 'default'") == "0":
         engine.text("DROP DATABASE default")
         engine.text("CREATE DATABASE default ENGINE = Atomic")

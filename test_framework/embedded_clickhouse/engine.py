@@ -113,7 +113,11 @@ class Engine:
 
     def __init__(self, path: Path, *, config_file: Path, defaults: Mapping[str, str]) -> None:
         self._native, self.package_version = _load()
-        options = {"implicit_select": "0", **defaults}
+        options = {
+            "implicit_select": "0",
+            "chdb_client_name": f"embedded engine chdb-core {self.package_version}",
+            **defaults,
+        }
         self._base = f"{path}?" + "&".join(f"{key}={value}" for key, value in options.items())
         try:
             self.root: Connection = self._native.connect(f"{self._base}&config-file={config_file}")

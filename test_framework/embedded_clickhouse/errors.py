@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["ClickHouseError", "http_status", "translate"]
+__all__ = ["ENGINE_ERRORS", "ClickHouseError", "http_status", "translate"]
 
 _TEXT = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*\Z")
 _NESTED = re.compile(r"\A(?:Code: \d+\. DB::Exception: )+")
-_VERSION = re.compile(r"\s*\(version [^)]*(?:\([^)]*\))?[^)]*\)\s*\Z")
+_VERSION = re.compile(r"\s*\(version [^)]*(?:\([^)]*\))?[^)]*\)\.?\s*\Z")
 
 _CODES = {
     400: (6, 8, 15, 25, 26, 27, 36, 37, 38, 41, 44, 53, 62, 72, 117, 123, 167, 168, 223, 321, 376, 427, 441, 675, 676),
@@ -66,9 +66,15 @@ class ClickHouseError(Exception):
         return f"Code: {self.code}. DB::Exception: {message} ({self.name}) (version {version} (embedded engine))\n"
 
 
+#: What the engine raises. A message that quotes SQL which is not UTF-8 comes as the failure to decode it.
+ENGINE_ERRORS = (RuntimeError, UnicodeDecodeError)
+
+
 def translate(error: Exception) -> ClickHouseError:
-    """Read the engine's RuntimeError."""
+    """Read one of ``ENGINE_ERRORS``."""
     text = str(error)
+    if isinstance(error, UnicodeDecodeError):
+        text = error.object.decode("utf-8", "surrogateescape")
     found = _TEXT.search(text)
     if not found:
         return ClickHouseError(1002, "UNKNOWN_EXCEPTION", text)

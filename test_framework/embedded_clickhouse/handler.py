@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -13,9 +13,9 @@ from aiohttp import web
 from test_framework.embedded_clickhouse.bodies import StatementBody, body_pieces, read_statement
 from test_framework.embedded_clickhouse.compression import request_decoders, response_encoder
 from test_framework.embedded_clickhouse.decompression import EncodingError
+from test_framework.embedded_clickhouse.ending import Ending
 from test_framework.embedded_clickhouse.engine import Engine
-from test_framework.embedded_clickhouse.errors import ClickHouseError, translate
-from test_framework.embedded_clickhouse.inserts import insert_from_input, run_insert
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError, translate
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.multipart import ExternalTable, read_multipart
 from test_framework.embedded_clickhouse.options import Options
@@ -24,12 +24,14 @@ from test_framework.embedded_clickhouse.query_log import ClientInfo, QueryLog
 from test_framework.embedded_clickhouse.registry import Registry
 from test_framework.embedded_clickhouse.replies import Reply, ReplyHeaders, error_reply, send_result
 from test_framework.embedded_clickhouse.request import QueryRequest
-from test_framework.embedded_clickhouse.results import EmptySource, Source
 from test_framework.embedded_clickhouse.sessions import Session, Sessions
 from test_framework.embedded_clickhouse.statement import Kind, Statement
 from test_framework.embedded_clickhouse.users import Users
 
 __all__ = ["QueryHandler"]
+
+#: A server's default for the setting ``http_receive_timeout``.
+_RECEIVE_SECONDS = 30
 
 
 class QueryHandler:
@@ -48,6 +50,7 @@ class QueryHandler:
         self.log = QueryLog(engine, keep=options.query_log_rows)
         self.executor: Executor = ThreadPoolExecutor(options.max_concurrent_queries + 4, thread_name_prefix="query")
         self.planner = Planner(engine, self.executor, self.registry, spool, user_files)
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: web.BaseRequest, query: QueryRequest) -> web.StreamResponse:
         """Answer one request; every error becomes a reply."""
@@ -57,18 +60,13 @@ class QueryHandler:
             externals: list[ExternalTable] = []
             if request.content_type == "multipart/form-data":
                 externals = await read_multipart(request, query, limit=self.options.max_body_bytes)
-            async with AsyncExitStack() as stack:
-                session = await stack.enter_async_context(self._session(user, query))
-                marker = stack.enter_context(self.registry.running(query.query_id))
-                return await self._run(
-                    request, query, user, session=session, marker=marker, externals=externals, stack=stack
-                )
+            return await self._within(request, query, user, externals)
         except ClickHouseError as error:
             return error_reply(error, self.headers, query.query_id)
         except EncodingError as error:
             failure = ClickHouseError(error.code, error.name, str(error))
             return error_reply(failure, self.headers, query.query_id)
-        except RuntimeError as error:
+        except ENGINE_ERRORS as error:
             return error_reply(translate(error), self.headers, query.query_id)
 
     def _login(self, request: web.BaseRequest, query: QueryRequest) -> str:
@@ -96,73 +94,53 @@ class QueryHandler:
             if over is not None:
                 await asyncio.get_running_loop().run_in_executor(self.executor, over.close)
 
-    async def _run(
-        self,
-        request: web.BaseRequest,
-        query: QueryRequest,
-        user: str,
-        *,
-        session: Session | None,
-        marker: str,
-        externals: list[ExternalTable],
-        stack: AsyncExitStack,
+    async def _within(
+        self, request: web.BaseRequest, query: QueryRequest, user: str, externals: list[ExternalTable]
     ) -> web.StreamResponse:
-        body = await self._read(request, query, multipart=request.content_type == "multipart/form-data")
-        statement = body.statement
-        job = _job(query, user, statement, session=session, marker=marker)
-        job.externals = externals
+        """Run it within its session and under its id, and give both back when nothing runs any more."""
+        ending = Ending(self._ending)
+        try:
+            session = await ending.stack.enter_async_context(self._session(user, query))
+            marker = ending.stack.enter_context(self.registry.running(query.query_id))
+            body = await self._read(request, query)
+            job = _job(query, user, body.statement, session=session, marker=marker)
+            job.externals = externals
+            return await self._logged(request, query, job, body, ending=ending)
+        finally:
+            await ending.finish()
+
+    async def _logged(
+        self, request: web.BaseRequest, query: QueryRequest, job: Job, body: StatementBody, *, ending: Ending
+    ) -> web.StreamResponse:
         error: ClickHouseError | None = None
         try:
-            self.planner.check(statement)
-            await self._flush_logs(statement)
-            return await self._execute(request, query, job, body, stack=stack)
-        except (ClickHouseError, RuntimeError) as raised:
+            self.planner.check(body.statement)
+            await self._flush_logs(body.statement)
+            source = self.planner.source(job, body, query)
+            ending.source = source
+            reply = self._reply(request, query, job, body.statement)
+            return await send_result(request, source, reply, release=ending.finish)
+        except (ClickHouseError, *ENGINE_ERRORS) as raised:
             error = raised if isinstance(raised, ClickHouseError) else translate(raised)
             raise error from raised
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, OSError):
             error = ClickHouseError(394, "QUERY_WAS_CANCELLED", "Query was cancelled: the client has gone")
             raise
         finally:
             job.finish()
-            self.log.add_query(job, _client_info(request), verb=statement.verb, error=error or job.error)
+            self.log.add_query(job, _client_info(request), verb=body.statement.verb, error=error or job.error)
 
-    async def _read(self, request: web.BaseRequest, query: QueryRequest, *, multipart: bool) -> StatementBody:
-        if multipart:
+    async def _read(self, request: web.BaseRequest, query: QueryRequest) -> StatementBody:
+        if request.content_type == "multipart/form-data":
             return await read_statement(query.sql, _nothing(), limit=self.options.max_body_bytes)
-        pieces = body_pieces(request, request_decoders(request.headers, query))
+        timeout = query.number("http_receive_timeout", _RECEIVE_SECONDS)
+        pieces = body_pieces(request, request_decoders(request.headers, query), timeout=timeout)
         return await read_statement(query.sql, pieces, limit=self.options.max_body_bytes)
 
     async def _flush_logs(self, statement: Statement) -> None:
         names = self.log.wanted(statement.text)
         if names:
             await asyncio.get_running_loop().run_in_executor(self.executor, self.log.flush, self.engine, names)
-
-    async def _execute(
-        self, request: web.BaseRequest, query: QueryRequest, job: Job, body: StatementBody, *, stack: AsyncExitStack
-    ) -> web.StreamResponse:
-        statement = body.statement
-        insert = statement.insert
-        source: Source = EmptySource()
-        try:
-            if insert is None or insert.data_offset is None:
-                source = self.planner.source(job, statement, query)
-            elif insert.has_select:
-                source = await insert_from_input(
-                    job, self.engine, self.executor, spool=self.spool, query=query, body=body
-                )
-            else:
-                await run_insert(job, self.engine, self.executor, query=query, body=body)
-
-            async def release() -> None:
-                await source.close()
-                await stack.aclose()
-
-            return await send_result(request, source, self._reply(request, query, job, statement), release=release)
-        except asyncio.CancelledError:
-            await self.registry.kill(job.marker)
-            raise
-        finally:
-            await source.close()
 
     def _reply(self, request: web.BaseRequest, query: QueryRequest, job: Job, statement: Statement) -> Reply:
         output = self.planner.output_format(statement, query) if statement.has_output else ""
@@ -190,10 +168,13 @@ class QueryHandler:
             for session in self.sessions.expired():
                 await loop.run_in_executor(self.executor, session.close)
 
-    def close(self) -> None:
-        """Close all sessions and wait for the worker threads."""
+    async def close(self) -> None:
+        """End what runs, close all sessions and wait for the worker threads."""
+        await self.registry.kill_all()
+        if self._ending:
+            await asyncio.wait(self._ending)
         for session in self.sessions.drain():
-            with suppress(RuntimeError):
+            with suppress(*ENGINE_ERRORS):
                 session.close()
         self.registry.close()
         self.executor.shutdown(wait=True)

@@ -1,140 +1,142 @@
-"""INSERT: the data goes to the engine piece by piece, and never through its script parser."""
+"""INSERT: the data goes to the engine piece by piece, and never through its script parser.
+
+Both are sources of an answer without bytes: the first read does the work.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import os
 import tempfile
-from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 from test_framework.embedded_clickhouse.bodies import StatementBody
 from test_framework.embedded_clickhouse.engine import Engine
-from test_framework.embedded_clickhouse.errors import ClickHouseError
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError
+from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
-from test_framework.embedded_clickhouse.request import QueryRequest
-from test_framework.embedded_clickhouse.results import BufferedSource, EmptySource, Source
 from test_framework.embedded_clickhouse.rewrite import input_to_file
 from test_framework.embedded_clickhouse.settings import set_statement
 
-__all__ = ["insert_from_input", "run_insert"]
+__all__ = ["InputSource", "InsertSource"]
 
 _PIECE = 1 << 20
 
 
-async def run_insert(job: Job, engine: Engine, executor: Executor, *, query: QueryRequest, body: StatementBody) -> None:
-    """Insert the data of ``body``. A broken or interrupted body cancels what is not yet a block.
+class InsertSource:
+    """INSERT with data. A body that is broken or breaks off cancels what is not yet a block.
 
-    Raises:
-        RuntimeError: the engine's error.
-        ClickHouseError: there is no data, or the body's encoding is broken.
+    Args:
+        format: of the data.
     """
-    insert = body.statement.insert
-    assert insert is not None
-    stream = _InsertStream(job, engine, insert.format or query.default_format or "TabSeparated")
-    loop = asyncio.get_running_loop()
-    pending: list[bytes] = []
-    size = 0
-    try:
-        async for piece in body.data():
+
+    def __init__(self, job: Job, engine: Engine, hops: Hops, *, format: str, body: StatementBody) -> None:
+        self._job = job
+        self._engine = engine
+        self._hops = hops
+        self._format = format
+        self._body = body
+        self._handle: object = None
+        self._empty = True
+        self._closed = False
+
+    @property
+    def idle(self) -> bool:
+        return self._closed
+
+    async def read(self) -> bytes:
+        if self._closed:
+            return b""
+        pending: list[bytes] = []
+        size = 0
+        async for piece in self._body.data():
             pending.append(piece)
             size += len(piece)
             if size >= _PIECE:
                 data, pending, size = b"".join(pending), [], 0
-                await _shielded(loop.run_in_executor(executor, stream.append, data))
+                await self._hops.run(partial(self._append, data))
         # A small insert is this hop alone.
-        await _shielded(loop.run_in_executor(executor, stream.finish, b"".join(pending)))
-    except BaseException:
-        await _shielded(loop.run_in_executor(executor, stream.cancel))
-        raise
+        await self._hops.run(partial(self._finish, b"".join(pending)))
+        return b""
+
+    async def close(self) -> None:
+        await self._hops.end()
+        if not self._closed:
+            await self._hops.run(self._cancel)
+
+    # what follows runs in worker threads
+
+    def _append(self, data: bytes) -> None:
+        job = self._job
+        if self._handle is None:
+            connection = job.open(self._engine)
+            if job.params:
+                connection.query(set_statement((f"param_{key}", value) for key, value in job.params.items()))
+            self._handle = connection.send_insert(job.sql, self._format)
+        if data:
+            self._empty = False
+            assert job.connection is not None
+            job.connection.insert_append(self._handle, data)
+
+    def _finish(self, data: bytes) -> None:
+        self._append(data)
+        if self._empty and self._format == "Values":
+            raise ClickHouseError(108, "NO_DATA_TO_INSERT", "No data to insert")
+        assert self._job.connection is not None
+        handle, self._handle = self._handle, None
+        self._job.stats.set_written(self._job.connection.insert_done(handle))
+        self._release()
+
+    def _cancel(self) -> None:
+        handle, self._handle = self._handle, None
+        with suppress(*ENGINE_ERRORS):
+            if handle is not None and self._job.connection is not None:
+                self._job.connection.insert_cancel(handle)
+        self._release()
+
+    def _release(self) -> None:
+        self._closed = True
+        self._job.finish()
+        self._job.close()
 
 
-async def insert_from_input(
-    job: Job,
-    engine: Engine,
-    executor: Executor,
-    *,
-    spool: Path,
-    query: QueryRequest,
-    body: StatementBody,
-) -> Source:
+class InputSource:
     """INSERT … SELECT … FROM input(…): the data goes to a private file, which the engine reads in its place."""
-    insert = body.statement.insert
-    assert insert is not None
-    loop = asyncio.get_running_loop()
-    descriptor, path = tempfile.mkstemp(dir=spool, prefix="input-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            async for piece in body.data():
-                await loop.run_in_executor(executor, file.write, piece)
-        sql = input_to_file(body.statement, path, insert.format or query.default_format or "TabSeparated")
 
-        def run() -> bytes:
-            try:
-                job.stats.set_written(job.open(engine).query(sql, params=job.params))
-            finally:
-                job.finish()
-                job.close()
-            return b""
-
-        source = BufferedSource(run, executor)
-        await source.read()
-        return EmptySource()
-    finally:
-        os.unlink(path)  # noqa: PTH108 - pathlib's is flagged in coroutines, and this takes microseconds
-
-
-async def _shielded(hop: asyncio.Future[None]) -> None:
-    """Wait for a worker even when the request is cancelled: two threads must not use one connection."""
-    try:
-        await asyncio.shield(hop)
-    except asyncio.CancelledError:
-        await asyncio.wait({hop})
-        raise
-
-
-class _InsertStream:
-    """The blocking side. Every method runs in a worker thread."""
-
-    def __init__(self, job: Job, engine: Engine, format: str) -> None:
+    def __init__(self, job: Job, engine: Engine, hops: Hops, *, format: str, body: StatementBody, spool: Path) -> None:
         self._job = job
         self._engine = engine
+        self._hops = hops
         self._format = format
-        self._handle: object = None
-        self._any = False
+        self._body = body
+        self._spool = spool
+        self._file: IO[bytes] | None = None
 
-    def _open(self) -> None:
-        if self._handle is None:
-            connection = self._job.open(self._engine)
-            if self._job.params:
-                connection.query(set_statement((f"param_{k}", v) for k, v in self._job.params.items()))
-            self._handle = connection.send_insert(self._job.sql, self._format)
+    @property
+    def idle(self) -> bool:
+        return self._file is None and not self._hops.busy
 
-    def append(self, data: bytes) -> None:
-        if data:
-            self._open()
-            self._any = True
-            assert self._job.connection is not None
-            self._job.connection.insert_append(self._handle, data)
+    async def read(self) -> bytes:
+        file = self._file = tempfile.NamedTemporaryFile(dir=self._spool, prefix="input-")  # noqa: SIM115 - see close
+        async for piece in self._body.data():
+            await self._hops.run(partial(file.write, piece))
+        await self._hops.run(self._run)
+        return b""
 
-    def finish(self, data: bytes) -> None:
-        self.append(data)
-        self._open()
+    def _run(self) -> None:
+        assert self._file is not None
+        self._file.flush()
         job = self._job
-        assert job.connection is not None
-        if not self._any and self._format == "Values":
-            raise ClickHouseError(108, "NO_DATA_TO_INSERT", "No data to insert")
-        handle, self._handle = self._handle, None
-        result = job.connection.insert_done(handle)
-        job.stats.set_written(result)
-        job.finish()
-        job.close()
-
-    def cancel(self) -> None:
-        job, handle, self._handle = self._job, self._handle, None
         try:
-            if handle is not None and job.connection is not None:
-                job.connection.insert_cancel(handle)
+            sql = input_to_file(self._body.statement, self._file.name, self._format)
+            job.stats.set_written(job.open(self._engine).query(sql, params=job.params))
         finally:
             job.finish()
             job.close()
+
+    async def close(self) -> None:
+        await self._hops.end()
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()

@@ -1,19 +1,104 @@
-"""The Native format as newer clients ask for it: ``client_protocol_version`` over the engine's revision 0."""
+"""SELECTs in Native for clients that name a protocol revision: which zones DateTime columns have, and when to ask."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from test_framework.embedded_clickhouse.engine import Connection
 from test_framework.embedded_clickhouse.job import Job
+from test_framework.embedded_clickhouse.native import BlockRewriter, Column, may_hold_bare_datetime
+from test_framework.embedded_clickhouse.native_bytes import read_varint
+from test_framework.embedded_clickhouse.statement import Statement
 
-__all__ = ["NativePatch"]
+__all__ = ["NativeStream"]
 
 
-class NativePatch:
-    """Gives each block what the client's revision expects; see ``native`` for the bytes."""
+class NativeStream:
+    """The engine's blocks of one SELECT, made what the client's revision expects. Runs in worker threads.
 
-    def __init__(self, job: Job, revision: int) -> None:
+    The engine leaves the zone out of ``DateTime('zone')``; DESCRIBE knows it. A second statement would end the open
+    stream, so where the first block holds such a column, the columns are asked for before anything is given out, and a
+    stream that was not over yet is begun again.
+    """
+
+    def __init__(self, job: Job, statement: Statement, revision: int) -> None:
         self._job = job
+        self._statement = statement
         self._revision = revision
+        self._columns: Sequence[Column] = ()
+        self._rewriter = BlockRewriter(revision, lambda: self._columns)
+        self._first: list[tuple[bytes, int]] = []
+        self._handle: object = None
+        self._ended = False
 
-    def __call__(self, data: bytes, rows: int, connection: Connection) -> bytes:
-        return data
+    def open(self, connection: Connection) -> None:
+        """Begin the query. Errors are the engine's."""
+        self._send(connection)
+        first = self._fetch(connection)
+        if first is None:
+            return
+        self._first = [first]
+        if may_hold_bare_datetime(first[0], self._revision):
+            self._learn_columns(connection)
+
+    def next(self, connection: Connection) -> bytes | None:
+        """The next block as the client gets it; ``None`` at the end."""
+        block = self._first.pop(0) if self._first else self._fetch(connection)
+        if block is None:
+            return None
+        data, rows = block
+        self._job.stats.result_rows += rows
+        if block_rows(data) != rows:  # several blocks in one piece
+            return self._rewriter.blocks(data)
+        return self._rewriter.block(data)
+
+    def cancel(self, connection: Connection) -> None:
+        """End the query early."""
+        if not self._ended and self._handle is not None:
+            self._ended = True
+            connection.streaming_cancel_query(self._handle)
+
+    def _send(self, connection: Connection) -> None:
+        self._ended = False
+        self._handle = connection.send_query(self._job.sql, "Native", params=self._job.params)
+
+    def _fetch(self, connection: Connection) -> tuple[bytes, int] | None:
+        if self._ended:
+            return None
+        block = connection.streaming_fetch_result(self._handle)
+        if block is None or not block.size():
+            self._ended = True
+            return None
+        self._job.stats.add_read(block)
+        return block.bytes(), block.rows_read()
+
+    def _learn_columns(self, connection: Connection) -> None:
+        second = self._fetch(connection)
+        if second is not None:
+            self.cancel(connection)
+        self._columns = describe(connection, self._statement, self._job.params)
+        if second is not None:
+            self._first = []
+            self._job.stats.read_rows = self._job.stats.read_bytes = 0
+            self._send(connection)
+
+
+def block_rows(data: bytes) -> int:
+    """The number of rows that a block's own head names."""
+    _, pos = read_varint(data, 0)
+    return read_varint(data, pos)[0]
+
+
+def describe(connection: Connection, statement: Statement, params: dict[str, str]) -> list[Column]:
+    """Names and types of a SELECT's columns."""
+    text = statement.text
+    if statement.format_span is not None:
+        start, end = (offset - statement.start for offset in statement.format_span)
+        text = text[:start] + text[end:]
+    rows = connection.query(b"DESCRIBE TABLE (" + text + b"\n)", "TabSeparatedRaw", params=params).bytes()
+    columns = []
+    for line in rows.split(b"\n"):
+        name, _, rest = line.partition(b"\t")
+        if rest:
+            columns.append(Column(name, rest.split(b"\t", 1)[0]))
+    return columns

@@ -60,7 +60,7 @@ class ResultPipe:
             loop.remove_reader(self._fd)
 
     def close(self) -> None:
-        """Remove the pipe. A query that still writes into it gets an error and ends."""
+        """Remove the pipe. Only when nobody writes into it any more."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

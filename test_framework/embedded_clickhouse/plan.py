@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from test_framework.embedded_clickhouse.engine import Engine
-from test_framework.embedded_clickhouse.errors import ClickHouseError
+from test_framework.embedded_clickhouse.bodies import StatementBody
+from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError
 from test_framework.embedded_clickhouse.guard import forbidden
+from test_framework.embedded_clickhouse.hops import Hops
+from test_framework.embedded_clickhouse.inserts import InputSource, InsertSource
 from test_framework.embedded_clickhouse.job import Job
-from test_framework.embedded_clickhouse.lexer import QUOTED, WORD, identifier_text, tokens
-from test_framework.embedded_clickhouse.native_output import NativePatch
+from test_framework.embedded_clickhouse.native import BlockRewriter
+from test_framework.embedded_clickhouse.native_output import NativeStream
 from test_framework.embedded_clickhouse.registry import Registry
 from test_framework.embedded_clickhouse.request import QueryRequest
 from test_framework.embedded_clickhouse.results import BufferedSource, DocumentSource, NativeSource, Source
 from test_framework.embedded_clickhouse.rewrite import rewrite_query_ids, with_outfile
-from test_framework.embedded_clickhouse.statement import Kind, Statement, split_statement
+from test_framework.embedded_clickhouse.statement import Kind, Statement
+from test_framework.embedded_clickhouse.system_views import with_views
 
-__all__ = ["PROCESSES_VIEW", "Planner", "by_client_ids"]
+__all__ = ["Planner"]
 
 _FORMAT = re.compile(r"[A-Za-z0-9_]+\Z")
 #: Without one of these nothing in a statement can be forbidden; the look at its tokens is saved for nearly all.
@@ -27,8 +32,8 @@ _SUSPECT = re.compile(
     rb"(?i)system|outfile|infile|file|url|sqlite|local|executable|odbc|jdbc|python|lake|iceberg|hudi|paimon|rocksdb"
     rb"|catboost|disk|backup|restore|hdfs|hive|/"
 )
-#: A view in the database ``system``, made at start.
-PROCESSES_VIEW = b"processes_by_client"
+#: Words that the engine takes for commands of the client program, and obeys silently.
+_NOT_SQL = frozenset({"EXIT", "QUIT", "LOGOUT", "Q", "\\", ":", ""})
 _SELECTS = frozenset({"SELECT", "WITH", "FROM", "("})
 
 
@@ -71,31 +76,37 @@ class Planner:
         Raises:
             ClickHouseError: UNKNOWN_FORMAT for what cannot be a name.
         """
-        name = statement.format or query.default_format or "TabSeparated"
+        name = query.output_format or statement.format or query.default_format or "TabSeparated"
         if not _FORMAT.match(name):
             raise ClickHouseError(73, "UNKNOWN_FORMAT", f"Unknown format {name}")
         return name
 
-    def source(self, job: Job, statement: Statement, query: QueryRequest) -> Source:
+    def source(self, job: Job, body: StatementBody, query: QueryRequest) -> Source:
         """Where the bytes of the answer come from. The query starts with this call or at the first read."""
-        statement = _by_client_ids(statement)
+        hops = Hops(self.executor, partial(self.registry.kill, job.marker))
+        insert = body.statement.insert
+        if insert is not None and insert.data_offset is not None:
+            data_format = query.input_format or insert.format or query.default_format or "TabSeparated"
+            if insert.has_select:
+                return InputSource(job, self.engine, hops, format=data_format, body=body, spool=self.spool)
+            return InsertSource(job, self.engine, hops, format=data_format, body=body)
+        statement = with_views(body.statement)
         name = self.output_format(statement, query)
         revision = query.revision if name == "Native" else 0
-        if statement.verb in _SELECTS and statement.has_output:
-            if name == "Native":
-                patch = NativePatch(job, revision) if revision else None
-                return NativeSource(job, self.engine, self.executor, patch=patch)
-            suffix = b"" if statement.format else b"\nFORMAT " + name.encode()
-            return DocumentSource(
-                job,
-                self.engine,
-                self.executor,
-                spool=self.spool,
-                statement=lambda path: with_outfile(statement, path) + suffix,
-            )
-        return self._buffered(job, statement, name, revision)
+        if statement.verb not in _SELECTS or not statement.has_output:
+            return self._buffered(job, statement, name, hops=hops, revision=revision)
+        if revision:
+            return NativeSource(job, self.engine, hops, stream=NativeStream(job, statement, revision))
+        suffix = b"" if statement.format else b"\nFORMAT " + name.encode()
+        return DocumentSource(
+            job,
+            self.engine,
+            hops,
+            spool=self.spool,
+            statement=lambda path: with_outfile(statement, path) + suffix,
+        )
 
-    def _buffered(self, job: Job, statement: Statement, name: str, revision: int) -> Source:
+    def _buffered(self, job: Job, statement: Statement, name: str, *, hops: Hops, revision: int) -> Source:
         sql = statement.text
         if statement.verb == "KILL":
             sql = rewrite_query_ids(sql, self.registry.marker, setting=self.engine.marker)
@@ -103,9 +114,9 @@ class Planner:
         def run() -> bytes:
             try:
                 connection = job.open(self.engine)
-                result = connection.query(sql, name, params=job.params)
-                if statement.kind is Kind.BROKEN:
-                    raise ClickHouseError(62, "SYNTAX_ERROR", "Syntax error: the INSERT has no data and no SELECT")
+                result = self._query(connection, job, sql, name)
+                if statement.kind is Kind.BROKEN or statement.verb in _NOT_SQL:
+                    raise _not_sql(statement)
                 if statement.kind is Kind.INSERT:
                     job.stats.add_read(result)
                     job.stats.set_written(result)
@@ -113,28 +124,23 @@ class Planner:
                     return b""
                 job.stats.result_rows = result.rows_read()
                 data = result.bytes()
-                return NativePatch(job, revision)(data, -1, connection) if revision else data
+                return BlockRewriter(revision).blocks(data) if revision else data
             finally:
                 job.finish()
                 job.close()
 
-        return BufferedSource(run, self.executor)
+        return BufferedSource(run, hops)
+
+    def _query(self, connection: Connection, job: Job, sql: bytes, format: str) -> QueryResult:
+        try:
+            return connection.query(sql, format, params=job.params)
+        except ENGINE_ERRORS:
+            if job.session is not None:
+                # What a failed query had written so far would come out in front of the next result.
+                connection.query("SELECT 1 FORMAT Null")
+            raise
 
 
-def _by_client_ids(statement: Statement) -> Statement:
-    text = by_client_ids(statement.text)
-    return split_statement(text) if PROCESSES_VIEW in text else statement
-
-
-def by_client_ids(sql: bytes) -> bytes:
-    """``system.processes`` exchanged for the view of it that shows the clients' query ids."""
-    if b"processes" not in sql:
-        return sql
-    parts, done, seen = [], 0, [b"", b""]
-    for token in tokens(sql):
-        text = identifier_text(sql, token) if token[0] in (WORD, QUOTED) else sql[token[1] : token[2]]
-        if text == b"processes" and seen == [b"system", b"."]:
-            parts.append(sql[done : token[1]] + PROCESSES_VIEW)
-            done = token[2]
-        seen = [seen[1], text]
-    return b"".join([*parts, sql[done:]])
+def _not_sql(statement: Statement) -> ClickHouseError:
+    word = statement.text[:40].decode("utf-8", "replace")
+    return ClickHouseError(62, "SYNTAX_ERROR", f"Syntax error: failed at position 1 ({word}): {word}")

@@ -87,7 +87,7 @@ async def _listen(options: Options, engine: Engine, directories: Directories, st
         expiry.cancel()
         await handler.registry.kill_all()
         await runner.cleanup()
-        handler.close()
+        await handler.close()
 
 
 async def _bind(site: web.TCPSite, host: str, port: int) -> None:

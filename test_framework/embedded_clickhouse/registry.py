@@ -9,7 +9,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 from test_framework.embedded_clickhouse.engine import Engine, safe_option
-from test_framework.embedded_clickhouse.errors import ClickHouseError
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError
 from test_framework.embedded_clickhouse.settings import quote_string
 
 __all__ = ["Registry"]
@@ -64,7 +64,7 @@ class Registry:
 
     def _kill(self, marker: str) -> None:
         column = f"Settings[{quote_string(self._engine.marker)}]"
-        with suppress(RuntimeError):
+        with suppress(*ENGINE_ERRORS):
             connection = self._engine.connect({})
             try:
                 connection.query(f"KILL QUERY WHERE {column} = {quote_string(marker)} ASYNC")

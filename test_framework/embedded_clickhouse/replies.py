@@ -17,7 +17,7 @@ from aiohttp import web
 
 from test_framework.embedded_clickhouse.encodings import Encoder
 from test_framework.embedded_clickhouse.engine import Engine
-from test_framework.embedded_clickhouse.errors import ClickHouseError, translate
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError, translate
 from test_framework.embedded_clickhouse.job import Job, Stats
 from test_framework.embedded_clickhouse.results import Source
 
@@ -260,14 +260,20 @@ async def _stream(response: web.StreamResponse, source: Source, reply: Reply, ta
         while piece := await source.read():
             reply.job.stats.result_bytes += len(piece)
             await _write(response, await reply.encode(piece))
-    except RuntimeError as raised:
+    except ENGINE_ERRORS as raised:
         error = reply.job.error = translate(raised)
         await _write(response, await reply.encode(_tagged(error.text(reply.headers.version), tag)))
 
 
 async def _write(response: web.StreamResponse, data: bytes) -> None:
-    if data:
-        await response.write(data)
+    """Send in slices: the transport would copy the unsent rest of a large piece."""
+    if len(data) <= HOLD_BYTES:
+        if data:
+            await response.write(data)
+        return
+    view = memoryview(data)
+    for at in range(0, len(data), HOLD_BYTES):
+        await response.write(view[at : at + HOLD_BYTES])
 
 
 def _tagged(text: str, tag: str) -> bytes:

@@ -66,7 +66,18 @@ class QueryRequest:
 
     @property
     def default_format(self) -> str:
+        """The format where the statement names none."""
         return self.headers.get("X-ClickHouse-Format") or self.arguments.get("default_format", "")
+
+    @property
+    def input_format(self) -> str:
+        """A format for the data that wins over the statement's, or nothing."""
+        return self.settings.get("input_format") or self.settings.get("format", "")
+
+    @property
+    def output_format(self) -> str:
+        """A format for the answer that wins over the statement's, or nothing."""
+        return self.settings.get("output_format") or self.settings.get("format", "")
 
     @property
     def session_id(self) -> str:

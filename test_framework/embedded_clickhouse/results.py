@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
 from pathlib import Path
 from typing import Protocol
 
 from test_framework.embedded_clickhouse.engine import Engine
+from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
-from test_framework.embedded_clickhouse.native_output import NativePatch
+from test_framework.embedded_clickhouse.native_output import NativeStream
 from test_framework.embedded_clickhouse.pipes import ResultPipe
 
-__all__ = ["BufferedSource", "DocumentSource", "EmptySource", "NativeSource", "Source"]
+__all__ = ["BufferedSource", "DocumentSource", "NativeSource", "Source"]
 
 _CHUNK = 1 << 20
 _HOP_SECONDS = 0.05
@@ -23,33 +23,33 @@ _HOP_SECONDS = 0.05
 class Source(Protocol):
     """Gives the bytes of a result piece by piece."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether ``close`` has nothing to wait for."""
+
     async def read(self) -> bytes:
         """The next piece, empty at the end.
 
         Raises:
-            RuntimeError: the engine's error, at any piece.
+            RuntimeError, UnicodeDecodeError: the engine's error, at any piece.
+            ClickHouseError: the endpoint's own, before the first piece.
         """
 
     async def close(self) -> None:
-        """Stop whatever still runs. Harmless at the end, and twice."""
-
-
-class EmptySource:
-    """The answer of a statement that gives none."""
-
-    async def read(self) -> bytes:
-        return b""
-
-    async def close(self) -> None:
-        """Nothing runs."""
+        """Kill the query if it still runs, wait for its end, clean up. Harmless at the end, and twice."""
 
 
 class BufferedSource:
     """A statement whose answer is small: DDL, SHOW, EXPLAIN. One hop to a worker thread."""
 
-    def __init__(self, work: Callable[[], bytes], executor: Executor) -> None:
-        self._future = asyncio.get_running_loop().run_in_executor(executor, work)
+    def __init__(self, work: Callable[[], bytes], hops: Hops) -> None:
+        self._hops = hops
+        self._future = hops.begin(work)
         self._given = False
+
+    @property
+    def idle(self) -> bool:
+        return not self._hops.busy
 
     async def read(self) -> bytes:
         if self._given:
@@ -58,7 +58,7 @@ class BufferedSource:
         return await asyncio.shield(self._future)
 
     async def close(self) -> None:
-        await asyncio.wait({self._future})
+        await self._hops.end()
 
 
 class DocumentSource:
@@ -68,14 +68,13 @@ class DocumentSource:
         statement: makes the statement that writes to the given path.
     """
 
-    def __init__(
-        self, job: Job, engine: Engine, executor: Executor, *, spool: Path, statement: Callable[[str], bytes]
-    ) -> None:
+    def __init__(self, job: Job, engine: Engine, hops: Hops, *, spool: Path, statement: Callable[[str], bytes]) -> None:
         self._job = job
         self._engine = engine
+        self._hops = hops
         self._pipe = ResultPipe(spool)
         self._sql = statement(self._pipe.path)
-        self._future = asyncio.get_running_loop().run_in_executor(executor, self._run)
+        self._future = hops.begin(self._run)
 
     def _run(self) -> None:
         job = self._job
@@ -86,6 +85,10 @@ class DocumentSource:
         finally:
             job.finish()
             job.close()
+
+    @property
+    def idle(self) -> bool:
+        return not self._hops.busy
 
     async def read(self) -> bytes:
         # A small result is complete before anything needs to be read; one wake-up instead of two.
@@ -101,61 +104,54 @@ class DocumentSource:
             await self._pipe.wait(self._future)
 
     async def close(self) -> None:
-        self._pipe.close()
-        await asyncio.wait({self._future})
+        # The pipe is read until the query has ended: the engine does not bear a reader that goes away.
+        try:
+            await self._hops.end(self._drain)
+        finally:
+            self._pipe.close()
+
+    def _drain(self) -> None:
+        while self._pipe.read():
+            pass
 
 
 class NativeSource:
-    """A SELECT in Native: the engine's blocks one by one, each made what the client's revision expects."""
+    """A SELECT in Native for a client that names a revision; several blocks in one hop to a worker thread."""
 
-    def __init__(self, job: Job, engine: Engine, executor: Executor, *, patch: NativePatch | None) -> None:
+    def __init__(self, job: Job, engine: Engine, hops: Hops, *, stream: NativeStream) -> None:
         self._job = job
         self._engine = engine
-        self._executor = executor
-        self._patch = patch
-        self._stream: object = None
-        self._opened = False
+        self._hops = hops
+        self._stream = stream
         self._ended = False
-        self._hop: asyncio.Future[bytes] | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self._ended and not self._hops.busy
 
     async def read(self) -> bytes:
-        if self._ended:
-            return b""
-        self._hop = asyncio.get_running_loop().run_in_executor(self._executor, self._fetch)
-        return await asyncio.shield(self._hop)
+        return b"" if self._ended else await self._hops.run(self._fetch)
 
     def _fetch(self) -> bytes:
-        """Blocks up to a megabyte or 50 ms, in one hop; for a small result this is all of it."""
+        """Blocks up to a megabyte or 50 ms; for a small result this is all of it."""
         try:
-            if not self._opened:
-                self._opened = True
+            connection = self._job.connection
+            if connection is None:
                 connection = self._job.open(self._engine)
-                self._stream = connection.send_query(self._job.sql, "Native", params=self._job.params)
-            pieces = self._gather()
+                self._stream.open(connection)
+            pieces: list[bytes] = []
+            size, deadline = 0, time.perf_counter() + _HOP_SECONDS
+            while size < _CHUNK and (time.perf_counter() < deadline or not pieces):
+                block = self._stream.next(connection)
+                if block is None:
+                    self._finish()
+                    break
+                pieces.append(block)
+                size += len(block)
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         except BaseException:
             self._finish()
             raise
-        if self._ended:
-            self._finish()
-        return b"".join(pieces)
-
-    def _gather(self) -> list[bytes]:
-        connection, stats = self._job.connection, self._job.stats
-        assert connection is not None
-        pieces: list[bytes] = []
-        size, deadline = 0, time.perf_counter() + _HOP_SECONDS
-        while size < _CHUNK and (time.perf_counter() < deadline or not pieces):
-            block = connection.streaming_fetch_result(self._stream)
-            if block is None or not block.size():
-                self._ended = True
-                break
-            stats.add_read(block)
-            rows = block.rows_read()
-            stats.result_rows += rows
-            data = block.bytes()
-            pieces.append(self._patch(data, rows, connection) if self._patch else data)
-            size += len(data)
-        return pieces
 
     def _finish(self) -> None:
         self._ended = True
@@ -163,13 +159,11 @@ class NativeSource:
         self._job.close()
 
     def _cancel(self) -> None:
-        connection = self._job.connection
-        if connection is not None and self._stream is not None:
-            connection.streaming_cancel_query(self._stream)
+        if self._job.connection is not None:
+            self._stream.cancel(self._job.connection)
         self._finish()
 
     async def close(self) -> None:
-        if self._hop is not None:
-            await asyncio.wait({self._hop})
+        await self._hops.end()
         if not self._ended:
-            await asyncio.get_running_loop().run_in_executor(self._executor, self._cancel)
+            await self._hops.run(self._cancel)

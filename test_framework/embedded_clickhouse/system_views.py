@@ -14,7 +14,8 @@ _TABLE, _VIEW = b"processes", b"processes_by_client"
 def create_views(engine: Engine) -> None:
     """Make the view. The engine keeps its ``system`` database in memory, so at every start."""
     client_id = f"if(Settings['{engine.marker}'] = '', query_id, Settings['{engine.marker}'])"
-    added = r"\\s?INTO OUTFILE \'[^\']*/spool/result-\\d+\' APPEND(\\s*FORMAT \\w+$)?"
+    clause = r"INTO OUTFILE \'[^\']*/spool/result-\\d+\' APPEND"
+    added = rf"\\n{clause}\\nFORMAT \\w+$|{clause} "
     query = f"replace(replaceRegexpOne(query, '{added}', ''), '{_VIEW.decode()}', '{_TABLE.decode()}')"
     columns = f"* REPLACE ({client_id} AS query_id, {client_id} AS initial_query_id, {query} AS query)"
     engine.text(f"CREATE OR REPLACE VIEW system.{_VIEW.decode()} AS SELECT {columns} FROM system.processes")  # noqa: S608 - constants

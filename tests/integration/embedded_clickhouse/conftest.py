@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -52,13 +53,16 @@ def start_server(path: Path, *arguments: str, environ: dict[str, str] | None = N
     port_file = path.parent / f"{path.name}.port"
     port_file.unlink(missing_ok=True)
     settings = {"CLICKHOUSE_USER": USER, "CLICKHOUSE_PASSWORD": PASSWORD, **(environ or {})}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "test_framework.embedded_clickhouse", "--path", str(path), "--port", "0"]
-        + ["--port-file", str(port_file), *arguments],
-        env={**os.environ, **settings},
-        stdout=(path.parent / f"{path.name}.log").open("ab"),
-        stderr=subprocess.STDOUT,
-    )
+    with (path.parent / f"{path.name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "test_framework.embedded_clickhouse", "--path", str(path)),
+                *("--port", "0", "--port-file", str(port_file), *arguments),
+            ],
+            env={**os.environ, **settings},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     deadline = time.monotonic() + 60
     while not port_file.exists():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -128,7 +132,7 @@ class Client:
             method,
             self.server.url + path,
             params={key: str(value) for key, value in url.items()},
-            data=sql.encode() if isinstance(sql, str) else sql,
+            data=io.BytesIO(sql.encode() if isinstance(sql, str) else sql),
             headers={**login, **(headers or {})},
         ) as response:
             return Reply(response.status, await response.read(), response.headers)

@@ -1,0 +1,170 @@
+"""Running queries: killing, leaving, limits, and what the log says afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from .conftest import Client, Start
+
+SLOW = "SELECT count() FROM numbers(100000000000) WHERE sipHash64(number) = 1"
+
+
+async def running(client: Client, query_id: str) -> bool:
+    sql = f"SELECT count() FROM system.processes WHERE query_id = '{query_id}'"
+    return await client.text(sql) != "0\n"
+
+
+async def until(client: Client, query_id: str, *, runs: bool) -> None:
+    """Wait until the query runs, or does not any more."""
+    async with asyncio.timeout(30):
+        while await running(client, query_id) != runs:
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("query_id", [str(uuid.uuid4()), 'it\'s "mine" & \\ odd/é'])
+async def test_a_query_is_killed_by_the_clients_id(client: Client, query_id: str) -> None:
+    victim = asyncio.create_task(client.send(SLOW, query_id=query_id))
+    async with asyncio.timeout(30):
+        while SLOW not in await client.text("SELECT query FROM system.processes"):
+            await asyncio.sleep(0.02)
+    quoted = query_id.replace("\\", "\\\\").replace("'", "\\'")
+    await client.text(f"KILL QUERY WHERE query_id = '{quoted}' SYNC")
+    reply = await victim
+    assert (reply.status, reply.headers["X-ClickHouse-Exception-Code"]) == (500, "394")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        SLOW,
+        SLOW + " FORMAT Native",
+        "SELECT number FROM numbers(100000000000)",
+        "SELECT number FROM system.numbers FORMAT JSON",
+    ],
+)
+@pytest.mark.parametrize("revision", [0, 54405])
+async def test_a_client_that_goes_away_ends_its_query(client: Client, sql: str, revision: int) -> None:
+    query_id = str(uuid.uuid4())
+    task = asyncio.create_task(client.send(sql, query_id=query_id, client_protocol_version=revision))
+    await until(client, query_id, runs=True)
+    task.cancel()
+    await until(client, query_id, runs=False)
+
+
+async def test_a_client_that_goes_away_ends_its_statement_without_output(client: Client, table: str) -> None:
+    query_id = str(uuid.uuid4())
+    sql = f"CREATE TABLE {table} ENGINE = Memory AS {SLOW}"
+    task = asyncio.create_task(client.send(sql, query_id=query_id))
+    await until(client, query_id, runs=True)
+    task.cancel()
+    await until(client, query_id, runs=False)
+
+
+async def test_a_session_is_free_again_after_its_client_went_away(client: Client) -> None:
+    session, query_id = uuid.uuid4().hex, str(uuid.uuid4())
+    task = asyncio.create_task(client.send(SLOW, query_id=query_id, session_id=session))
+    await until(client, query_id, runs=True)
+    task.cancel()
+    async with asyncio.timeout(30):
+        while (await client.send("SELECT 1", session_id=session)).status != 200:
+            await asyncio.sleep(0.05)
+
+
+async def test_two_queries_of_one_id_do_not_run_at_once(client: Client) -> None:
+    query_id = str(uuid.uuid4())
+    task = asyncio.create_task(client.send(SLOW, query_id=query_id))
+    await until(client, query_id, runs=True)
+    reply = await client.send("SELECT 1", query_id=query_id)
+    assert reply.headers["X-ClickHouse-Exception-Code"] == "216"
+    await client.text(f"KILL QUERY WHERE query_id = '{query_id}' SYNC")
+    await task
+    assert await client.text("SELECT 1", query_id=query_id) == "1\n"
+
+
+async def test_processes_show_the_statement_as_it_was_sent(client: Client) -> None:
+    sql = "SELECT query FROM system.processes WHERE query_id = queryID() OR 1 FORMAT JSONCompactEachRow"
+    assert [sql] in [json.loads(line) for line in (await client.text(sql)).splitlines()]
+
+
+async def test_too_many_queries_are_refused(start: Start, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"max_concurrent_queries": 2}))
+    server = start("--config", str(config))
+    async with aiohttp.ClientSession() as session:
+        client = Client(server, session)
+        login = {"X-ClickHouse-User": server.user, "X-ClickHouse-Key": server.password}
+        endless = "SELECT number FROM system.numbers"
+        async with (
+            session.post(server.url, data=endless, headers=login),
+            session.post(server.url, data=endless, headers=login),
+        ):
+            reply = await client.send("SELECT 1")
+            assert reply.headers["X-ClickHouse-Exception-Code"] == "202"
+            assert (await client.send(method="GET", path="/ping")).status == 200
+        async with asyncio.timeout(30):
+            while (await client.send("SELECT 1")).status != 200:
+                await asyncio.sleep(0.02)
+
+
+async def test_one_query_is_bounded_by_the_memory_of_the_environment(start: Start) -> None:
+    server = start(environ={"CLICKHOUSE_MAX_MEMORY_USAGE": "50000000"})
+    async with aiohttp.ClientSession() as session:
+        client = Client(server, session)
+        sql = "SELECT value FROM system.settings WHERE name = 'max_memory_usage'"
+        assert await client.text(sql) == "50000000\n"
+        reply = await client.send("SELECT groupArray(number) FROM numbers(100000000)")
+        assert reply.headers["X-ClickHouse-Exception-Code"] == "241"
+        assert await client.text("SELECT 1") == "1\n"
+
+
+async def test_all_queries_are_bounded_by_the_servers_memory(start: Start) -> None:
+    server = start(environ={"CLICKHOUSE_MAX_SERVER_MEMORY_USAGE": "600000000"})
+    async with aiohttp.ClientSession() as session:
+        client = Client(server, session)
+        sql = "SELECT length(groupArray(number)) FROM numbers(200000000)"
+        codes = {r.headers.get("X-ClickHouse-Exception-Code") for r in await asyncio.gather(*[client.send(sql)] * 1)}
+        assert codes == {"241"}
+        assert await client.text("SELECT 1") == "1\n"
+
+
+async def test_the_query_log_tells_what_ran(client: Client, table: str) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(4)]
+    await client.text(f"CREATE TABLE {table} (a Int8) ENGINE = Memory", query_id=ids[0])
+    await client.text(f"INSERT INTO {table} VALUES (1), (2)", query_id=ids[1])
+    await client.text(f"SELECT * FROM {table}", query_id=ids[2], log_comment="mine", max_threads=1)
+    await client.send(f"SELECT nope FROM {table}", query_id=ids[3])
+    await client.text("SYSTEM FLUSH LOGS")
+    sql = (
+        "SELECT query_id, type, query_kind, read_rows, written_rows, exception_code, log_comment, user, query, "
+        f"Settings['max_threads'] AS t FROM system.query_log WHERE query_id IN {tuple(ids)} AND type != 'QueryStart' "
+        "ORDER BY event_time_microseconds FORMAT JSONEachRow"
+    )
+    rows = [json.loads(line) for line in (await client.text(sql)).splitlines()]
+    assert [row["query_id"] for row in rows] == ids
+    assert [row["query_kind"] for row in rows] == ["Create", "Insert", "Select", "Select"]
+    assert [row["type"] for row in rows] == ["QueryFinish"] * 3 + ["ExceptionBeforeStart"]
+    assert rows[1]["written_rows"] in (2, "2")
+    assert rows[2]["read_rows"] in (2, "2")
+    assert (rows[2]["log_comment"], rows[2]["t"], rows[3]["exception_code"]) == ("mine", "1", 47)
+    assert all(row["user"] == client.server.user for row in rows)
+    assert rows[2]["query"] == f"SELECT * FROM {table}"
+    starts = f"SELECT count() FROM system.query_log WHERE query_id IN {tuple(ids)} AND type = 'QueryStart'"
+    assert await client.text(starts) == "3\n"
+
+
+async def test_a_statement_with_log_queries_off_is_not_logged(client: Client) -> None:
+    query_id = str(uuid.uuid4())
+    await client.text("SELECT 1", query_id=query_id, log_queries=0)
+    assert await client.text(f"SELECT count() FROM system.query_log WHERE query_id = '{query_id}'") == "0\n"
+
+
+async def test_the_session_log_tells_who_could_not_log_in(client: Client) -> None:
+    await client.send("SELECT 1", auth=False, user="eve", password="x")
+    sql = "SELECT type, user FROM system.session_log WHERE user = 'eve'"
+    assert "LoginFailure\teve" in await client.text(sql)

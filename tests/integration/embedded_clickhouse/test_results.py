@@ -1,0 +1,156 @@
+"""Answers: whole and streamed, encoded, and errors in their middle."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+
+import brotli
+import lz4.frame
+import pytest
+
+from test_framework.embedded_clickhouse.encodings import zstd_module
+from test_framework.embedded_clickhouse.framing import BlockDecoder
+
+from .conftest import PASSWORD, USER, Client
+
+LOGIN = {"X-ClickHouse-User": USER, "X-ClickHouse-Key": PASSWORD}
+DECODERS = {
+    "gzip": gzip.decompress,
+    "deflate": zlib.decompress,
+    "br": brotli.decompress,
+    "lz4": lz4.frame.decompress,
+    "zstd": lambda data: zstd_module().decompress(data),
+}
+
+
+@pytest.mark.parametrize("rows", [1, 500_000])
+@pytest.mark.parametrize("name", DECODERS)
+async def test_an_answer_is_encoded_as_accepted(client: Client, name: str, rows: int) -> None:
+    sql = f"SELECT number FROM numbers({rows}) FORMAT CSV"
+    plain = (await client.send(sql)).body
+    reply = await client.send(sql, enable_http_compression=1, headers={"Accept-Encoding": name})
+    assert reply.headers["Content-Encoding"] == name
+    assert DECODERS[name](reply.body) == plain
+
+
+async def test_an_answer_is_not_encoded_unasked(client: Client) -> None:
+    reply = await client.send("SELECT 1", headers={"Accept-Encoding": "gzip, br, zstd"})
+    assert "Content-Encoding" not in reply.headers
+    assert reply.text == "1\n"
+
+
+@pytest.mark.parametrize("rows", [1, 500_000])
+async def test_compress_puts_the_answer_into_clickhouse_blocks(client: Client, rows: int) -> None:
+    sql = f"SELECT number FROM numbers({rows}) FORMAT CSV"
+    plain = (await client.send(sql)).body
+    body = (await client.send(sql, compress=1)).body
+    decoder = BlockDecoder()
+    assert b"".join(decoder.feed(body)) == plain
+    decoder.finish()
+
+
+@pytest.mark.parametrize("format", ["TabSeparated", "CSVWithNames", "JSON", "Native", "RowBinary", "Parquet", "XML"])
+async def test_a_large_result_is_one_correct_document(client: Client, format: str, table: str) -> None:
+    rows = 700_000
+    reply = await client.send(f"SELECT number AS n, toString(number) AS s FROM numbers({rows}) FORMAT {format}")
+    assert reply.status == 200
+    sql = f"SELECT count(), sum(n), countIf(s != toString(n)) FROM format({format}, {{data:String}})"
+    if format == "XML":  # output only
+        assert reply.text.count("<row>") == rows and reply.text.rstrip().endswith("</result>")
+        return
+    await client.text(f"CREATE TABLE {table} (n UInt64, s String) ENGINE = Memory")
+    assert (await client.send(reply.body, query=f"INSERT INTO {table} FORMAT {format}")).status == 200
+    sql = f"SELECT count(), sum(n), countIf(s != toString(n)) FROM {table}"
+    assert await client.text(sql) == f"{rows}\t{rows * (rows - 1) // 2}\t0\n"
+
+
+@pytest.mark.parametrize("format", ["TabSeparated", "JSONEachRow", "Native"])
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+async def test_an_error_in_the_middle_is_the_tagged_end_of_the_body(
+    client: Client, format: str, encoding: str | None
+) -> None:
+    sql = f"SELECT number, throwIf(number = 5000000) FROM numbers(10000000) FORMAT {format}"
+    url = {"enable_http_compression": 1} if encoding else {}
+    reply = await client.send(sql, headers={"Accept-Encoding": encoding} if encoding else None, **url)
+    assert reply.status == 200
+    body = gzip.decompress(reply.body) if encoding else reply.body
+    tag = reply.headers["X-ClickHouse-Exception-Tag"].encode()
+    found = re.search(
+        rb"\r\n__exception__\r\n" + tag + rb"\r\n(Code: 395\. .*\n)(\d+) " + tag + rb"\r\n__exception__\r\n\Z",
+        body,
+        re.DOTALL,
+    )
+    assert found, body[-500:]
+    assert len(found.group(1)) == int(found.group(2))
+
+
+@pytest.mark.parametrize("url", [{"wait_end_of_query": 1}, {"http_wait_end_of_query": 1}, {"buffer_size": 200_000_000}])
+async def test_waiting_for_the_end_makes_a_late_error_a_clean_one(client: Client, url: dict[str, int]) -> None:
+    reply = await client.send("SELECT number, throwIf(number = 5000000) FROM numbers(10000000)", **url)
+    assert (reply.status, reply.headers["X-ClickHouse-Exception-Code"]) == (500, "395")
+    assert reply.text.startswith("Code: 395.")
+
+
+async def test_an_error_before_the_first_megabyte_is_a_clean_one(client: Client) -> None:
+    reply = await client.send("SELECT throwIf(number = 100000) FROM numbers(200000)")
+    assert (reply.status, reply.headers["X-ClickHouse-Exception-Code"]) == (500, "395")
+
+
+async def test_waiting_for_the_end_spools_what_does_not_fit(client: Client) -> None:
+    before = client.server.memory()
+    sql = "SELECT number, repeat('x', 100) FROM numbers(1000000)"
+    reply = await client.send(sql, wait_end_of_query=1)
+    assert reply.body.count(b"\n") == 1_000_000
+    assert client.server.memory() - before < 150 << 20
+    assert not list((client.server.path / "spool").iterdir())
+
+
+async def test_totals_and_extremes_reach_json(client: Client) -> None:
+    sql = "SELECT number % 2 AS n, count() FROM numbers(10) GROUP BY n WITH TOTALS ORDER BY n FORMAT JSONCompact"
+    text = await client.text(sql, extremes=1)
+    assert '"totals": [0, "10"]' in text.replace("\n", "").replace("\t", "") or '"totals"' in text
+    assert '"extremes"' in text
+
+
+async def test_a_gigabyte_streams_in_constant_memory(client: Client) -> None:
+    await client.text("SELECT count() FROM numbers(1000000)")
+    idle = client.server.memory()
+    peak = size = 0
+    sql = "SELECT repeat('x', 1000) FROM numbers(1050000)"
+    async with client.session.post(client.server.url, data=sql, headers=LOGIN, params={"max_threads": 2}) as response:
+        while chunk := await response.content.read(1 << 20):
+            size += len(chunk)
+            if size % 16 == 0:
+                peak = max(peak, client.server.memory())
+        peak = max(peak, client.server.memory())
+    assert size == 1001 * 1_050_000
+    assert peak - idle < 300 << 20
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1 FORMAT Null", "SELECT 1 WHERE 0", "SHOW TABLES FROM default LIKE 'nothing'"])
+async def test_an_empty_result_is_an_empty_body(client: Client, sql: str) -> None:
+    reply = await client.send(sql)
+    assert (reply.status, reply.body) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 AS a FORMAT JSONEachRow SETTINGS max_threads = 1",
+        "SELECT 1 AS a SETTINGS max_threads = 1 FORMAT JSONEachRow",
+        "FROM system.one SELECT 1 AS a FORMAT JSONEachRow",
+        "(SELECT 1 AS a) FORMAT JSONEachRow",
+        "(SELECT 1 AS a) UNION ALL (SELECT 2 WHERE 0) FORMAT JSONEachRow;",
+        "WITH 1 AS x SELECT x AS a FORMAT JSONEachRow -- the end",
+        "SELECT * FROM (SELECT 1 AS a SETTINGS max_threads = 1) FORMAT `JSONEachRow`",
+        "SELECT 1 AS a INTO OUTFILE '/tmp/x' FORMAT JSONEachRow",
+    ],
+)
+async def test_the_clauses_at_the_end_are_understood(client: Client, sql: str) -> None:
+    reply = await client.send(sql)
+    if "OUTFILE" in sql:
+        assert reply.headers["X-ClickHouse-Exception-Code"] == "358"
+    else:
+        assert reply.text == '{"a":1}\n', reply.text
