@@ -7,7 +7,7 @@ FRAMEWORK := $(BIN)/test-framework
 BACKEND ?=
 PYTEST_ARGS ?=
 SOURCES := test_framework seeder monitor tests benchmarks scripts
-SHELL_SCRIPTS := .ci/run $(wildcard scripts/*.sh scripts/ci/*.sh images/*/*.sh)
+SHELL_SCRIPTS := .ci/run $(wildcard scripts/*.sh scripts/ci/*.sh images/*/*.sh monitor/*.sh)
 
 .PHONY: help
 help: ## show this list

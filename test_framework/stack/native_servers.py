@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import sys
@@ -55,6 +56,8 @@ class NativeServers:
             "CLICKHOUSE_WATCHDOG_ENABLE": "0",  # with it, signals would reach the wrong process
             "CLICKHOUSE_LISTEN_HOST": clickhouse.host,
             "CLICKHOUSE_HTTP_PORT": str(clickhouse.port),
+            # As a digest: a value from the environment is parsed as XML.
+            "CLICKHOUSE_PASSWORD_SHA256": hashlib.sha256(clickhouse.password.reveal().encode()).hexdigest(),
             "CLICKHOUSE_DATA_DIR": f"{self.run_dir}/clickhouse/data/",
             "TEST_STACK_NAME": self.definition.name,
             "TEST_STACK_ID": self.stack_id,
@@ -156,5 +159,5 @@ class NativeServers:
 
     def _monitor(self) -> ServerProgram:
         endpoint = self.endpoints.monitor
-        argv = [sys.executable, "-P", "-m", "monitor", "--host", endpoint.host, "--port", str(endpoint.port)]
+        argv = [sys.executable, "-P", "-m", "test_framework.monitoring", "--host", endpoint.host, "--port", str(endpoint.port)]
         return ServerProgram(name="test-monitor", argv=argv, directory=self.run_dir)

@@ -1,4 +1,4 @@
-"""The monitor as it is started, ``python -m monitor``, against real servers that are well, dead, stopped or foreign."""
+"""The monitor as it is started, in a process, against real servers that are well, dead, stopped or foreign."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _monitor(
     directory: Path, endpoints: Endpoints, arguments: tuple[str, ...], extra: dict[str, str]
 ) -> Iterator[Monitor]:
     port_file, log = directory / "port", directory / "log"
-    command = [sys.executable, "-m", "monitor", "--port", "0", "--port-file", str(port_file)]
+    command = [sys.executable, "-m", "test_framework.monitoring", "--port", "0", "--port-file", str(port_file)]
     command += ["--interval", "0.2", "--timeout", "0.5", *arguments]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=variables(endpoints) | extra, stdout=output, stderr=output)
@@ -446,12 +446,12 @@ def test_a_name_server_that_never_answers_does_not_hold_up_the_end(stack: Endpoi
     program = """
 import socket, sys, time
 from pathlib import Path
-import monitor.__main__
+from test_framework.monitoring.__main__ import main
 def getaddrinfo(*_arguments, **_options):
     Path(sys.argv[1], "asked").touch()
     time.sleep(300)
 socket.getaddrinfo = getaddrinfo
-sys.exit(monitor.__main__.main(["--port", "0"]))
+sys.exit(main(["--port", "0"]))
 """
     nameless = replace(stack, redis=replace(stack.redis, host="redis.invalid"))
     process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=variables(nameless))
@@ -471,7 +471,7 @@ sys.exit(monitor.__main__.main(["--port", "0"]))
 def test_a_port_in_use_is_said_with_its_remedy_and_status_6(stack: Endpoints) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "monitor", "--port", str(port)]
+        command = [sys.executable, "-m", "test_framework.monitoring", "--port", str(port)]
         ended = subprocess.run(command, env=variables(stack), capture_output=True, text=True, timeout=60)
     assert ended.returncode == 6
     assert f"cannot listen on port {port}" in ended.stderr
@@ -481,7 +481,7 @@ def test_a_port_in_use_is_said_with_its_remedy_and_status_6(stack: Endpoints) ->
 
 def test_an_impossible_setting_is_said_with_its_name_and_status_2(stack: Endpoints) -> None:
     environment = variables(stack) | {"TEST_REDIS_PORT": "many"}
-    command = [sys.executable, "-m", "monitor", "--port", "0"]
+    command = [sys.executable, "-m", "test_framework.monitoring", "--port", "0"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert "TEST_REDIS_PORT has the value 'many'" in ended.stderr

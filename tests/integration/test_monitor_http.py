@@ -13,10 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.http_server import Limits, Server
-from monitor.site import Site, host_name_of
-from monitor.watch import Watch
 from test_framework.endpoints import Endpoints
+from test_framework.monitoring.http_server import Limits, Server
+from test_framework.monitoring.site import Site, host_name_of
+from test_framework.monitoring.watch import Watch
 from test_framework.services.base import Health
 from test_framework.waiting import Deadline, wait_until
 from tests.scripted import Scripted, answering, hanging, probe, seed

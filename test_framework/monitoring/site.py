@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.http_server import Request, Response, json_response
-from monitor.watch import Watch
+from test_framework.monitoring.http_server import Request, Response, json_response
+from test_framework.monitoring.watch import Watch
 
 if TYPE_CHECKING:
-    from monitor.metrics import MetricsPage
+    from test_framework.monitoring.metrics import MetricsPage
 
 __all__ = ["Site", "host_name_of"]
 
@@ -59,7 +59,9 @@ class Site:
 
     def _metrics_text(self) -> Response:
         if self._metrics is None:
-            from monitor.metrics import MetricsPage  # the library takes longer to load than the rest of the start
+            from test_framework.monitoring.metrics import (
+                MetricsPage,
+            )  # the library takes longer to load than the rest of the start
 
             self._metrics = MetricsPage(self._watch)
         return Response(status=200, body=self._metrics.render(), content_type=self._metrics.content_type)

@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from monitor.watch import Watch
 from test_framework import __version__
 from test_framework.health import HealthReport, Overall
+from test_framework.monitoring.watch import Watch
 from test_framework.services.base import Health, Probe
 
 __all__ = ["MetricsPage"]
