@@ -20,6 +20,7 @@ from test_framework.stack.backend import Report, StartRequest
 from test_framework.stack.definition import SERVICES
 from test_framework.stack.engine import Compose
 from test_framework.stack.monitor_client import wait_for_monitor
+from test_framework.stack.shipped import image_tag
 from test_framework.state import StackState
 from test_framework.waiting import Deadline
 
@@ -80,6 +81,7 @@ class ComposeBackend:
         if request:
             # Compose would take a relative path from the compose file's directory, and it can mount but one.
             folders = request.settings.fixtures_dirs
+            environment.setdefault("TEST_IMAGE_TAG", image_tag(request.definition.directory))
             environment["TEST_FIXTURES_DIR"] = str(folders[0].resolve()) if len(folders) == 1 else ""
         files = request.definition.files if request else ()
         return Compose(project=self.stack_name, files=files, environment=environment)

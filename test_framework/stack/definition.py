@@ -13,8 +13,9 @@ from typing import Any
 
 from test_framework.errors import SettingsError
 from test_framework.stack.compose_file import Located, load_compose
+from test_framework.stack.shipped import shipped_directory
 
-__all__ = ["Port", "ServiceDefinition", "StackDefinition", "Tmpfs", "load_definition", "shipped_directory"]
+__all__ = ["Port", "ServiceDefinition", "StackDefinition", "Tmpfs", "load_definition"]
 
 COMPOSE_FILE = "docker-compose.test.yml"
 OVERRIDE_FILE = "docker-compose.test.override.yml"
@@ -92,13 +93,6 @@ class StackDefinition:
     def directory(self) -> Path:
         """Where the main compose file lies; ``images/`` is beside it."""
         return self.files[0].parent
-
-
-def shipped_directory() -> Path:
-    """The directory of the stack's own definition: the repository, or what an installed package carries."""
-    package = Path(__file__).resolve().parent.parent
-    carried = package / "_shipped"
-    return carried if carried.is_dir() else package.parent
 
 
 def find_compose_files(project_dir: Path, variables: Mapping[str, str]) -> tuple[Path, ...]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from test_framework.stack.definition import ServiceDefinition, load_definition, shipped_directory
+from test_framework.stack.definition import ServiceDefinition, load_definition
+from test_framework.stack.shipped import shipped_directory
 
 pytestmark = pytest.mark.docker
 
