@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from test_framework.endpoints import Endpoints
 from test_framework.environment.engine import Engine
-from test_framework.errors import FrameworkError, StackError
+from test_framework.errors import FrameworkError, ServiceUnavailable, StackError
 from test_framework.isolation.loop_thread import LoopThread
 from test_framework.isolation.names import check_prefix
 from test_framework.isolation.values import Identity, IsolationOptions, Lease, LeaseInfo
@@ -101,6 +101,10 @@ class Broker:
     async def areset(self, lease: Lease) -> None:
         """The same from any event loop."""
         await asyncio.wrap_future(self.submit(self._the_engine().reset(lease)))
+
+    def explain(self, error: ServiceUnavailable) -> None:
+        """Add to ``error`` who holds the connections, where a server had none left for a connection of a test's own."""
+        self.run(self._the_engine().explain(error))
 
     def conflicts(self) -> list[str]:
         """Held leases that the books, or Redis' own record, do not say are this worker's alone. Never any, that is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import time
@@ -14,7 +15,7 @@ from test_framework.endpoints import Endpoints
 from test_framework.errors import FrameworkError, ServiceUnavailable
 from test_framework.isolation.names import Names
 from test_framework.isolation.values import Grant, Identity, IsolationOptions, Lease
-from test_framework.waiting import Deadline
+from test_framework.waiting import Deadline, wait_until
 
 if TYPE_CHECKING:
     from test_framework.isolation.ledger import Allocator, Clones
@@ -41,6 +42,7 @@ class Engine:
         self._allocators: dict[str, Allocator] = {}
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._reaping: asyncio.Task[None] | None = None
+        self._closing = False
         self._lock = asyncio.Lock()
 
     async def acquire(self, service: str, deadline: Deadline) -> Lease:
@@ -51,7 +53,11 @@ class Engine:
         if not task.done():
             task.cancel()
             raise self._no_answer(service, deadline)
-        grant = task.result()
+        try:
+            grant = task.result()
+        except ServiceUnavailable as error:
+            await self.explain(error)
+            raise
         return Lease(
             service=service,
             name=grant.name,
@@ -99,6 +105,14 @@ class Engine:
             except FrameworkError as error:
                 _log.info("not warmed: %s", error)
 
+    async def explain(self, error: ServiceUnavailable) -> None:
+        """Name in ``error`` who holds the connections, if that is what it is about and anybody can still ask."""
+        if self._ledger is None or not is_full(error):
+            return
+        with contextlib.suppress(FrameworkError):
+            holders = ", ".join(map(str, await self._ledger.connections()))
+            error.cause = f"{error.cause}; held by {holders}"
+
     def _no_answer(self, service: str, deadline: Deadline) -> ServiceUnavailable:
         return ServiceUnavailable(
             f"no {service} namespace within {deadline.seconds:g} s: a server accepts and does not answer",
@@ -123,18 +137,37 @@ class Engine:
             from test_framework.services.postgres.ledger import PostgresLedger
 
             ledger = PostgresLedger(self._endpoints.postgres, self._identity, timeout=self._options.connection_timeout)
-            await ledger.open()
+            await self._begin(ledger)
             self._ledger = ledger
             if self._options.reap_at_start:
                 self._reaping = asyncio.get_running_loop().create_task(self._reap())
         return self._ledger
+
+    async def _begin(self, ledger: PostgresLedger) -> None:
+        """Others may give back a connection in a moment: wait for it, while nobody can ask who holds them."""
+        last: ServiceUnavailable | None = None
+
+        async def opened() -> bool:
+            nonlocal last
+            try:
+                await ledger.open()
+            except ServiceUnavailable as error:
+                if not is_full(error):
+                    raise
+                last = error
+                return False
+            return True
+
+        if not await wait_until(opened, Deadline.after(self._options.connection_timeout), interval=0.2):
+            assert last is not None  # it was tried at least once
+            raise last
 
     async def _reap(self) -> None:
         """What dead sessions left, while the tests already run."""
         from test_framework.services.reaping import reap
 
         try:
-            report = await reap(self._endpoints, timeout=self._options.connection_timeout)
+            report = await reap(self._endpoints, timeout=self._options.connection_timeout, stop=lambda: self._closing)
         except FrameworkError as error:
             _log.info("nothing was reclaimed: %s", error)
         else:
@@ -195,14 +228,19 @@ class Engine:
 
     async def close(self) -> None:
         """Finish everything that was begun, and end the session."""
-        if self._reaping is not None:
-            self._reaping.cancel()
+        self._closing = True
+        if self._reaping is not None:  # not cancelled: half-opened connections would be left
             await asyncio.gather(self._reaping, return_exceptions=True)
         await asyncio.gather(*(allocator.close() for allocator in self._allocators.values()), return_exceptions=True)
         if self._ledger is not None:
             await self._ledger.close()
         for close in self._closers:
             await close()
+
+
+def is_full(error: ServiceUnavailable) -> bool:
+    """Whether the server had no connection left."""
+    return getattr(error.__cause__, "sqlstate", None) == "53300"
 
 
 def _report(text: str) -> None:

@@ -20,6 +20,7 @@ class State(StrEnum):
     READY = "ready"  # in the pool, nobody's
     LEASED = "leased"  # a session's, in use or being handed back
     KEPT = "kept"  # a user asked for it to survive
+    GARBAGE = "garbage"  # nobody's, and going to be dropped by a reaper
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ reclaiming it. Only what the ledger names is ever touched.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -42,12 +42,15 @@ FROM {SCHEMA}.sessions s WHERE {_IS_HELD} ORDER BY started_at
 """
 
 
-async def reap(endpoints: Endpoints, *, timeout: float, kept: bool = False) -> ReapReport:
+async def reap(
+    endpoints: Endpoints, *, timeout: float, kept: bool = False, stop: Callable[[], bool] = lambda: False
+) -> ReapReport:
     """Reclaim what dead sessions left, and ready copies of templates that nobody uses any more.
 
     Args:
         timeout: seconds for one statement.
         kept: drop what users asked to keep, too.
+        stop: asked before each namespace; what is left then is for the next reaper.
 
     Raises:
         ServiceUnavailable: Postgres, which keeps the books, does not answer.
@@ -62,7 +65,7 @@ async def reap(endpoints: Endpoints, *, timeout: float, kept: bool = False) -> R
             return connection
 
         connection = await ask(endpoints.postgres, timeout, begin)
-        reaper = _Reaper(connection, endpoints, timeout)
+        reaper = _Reaper(connection, endpoints, timeout, stop)
         stack.push_async_callback(reaper.close)
         await reaper.dead_sessions()
         await reaper.outdated()
@@ -87,8 +90,9 @@ async def live_sessions(endpoints: Endpoints, *, timeout: float) -> Sequence[str
 
 
 class _Reaper:
-    def __init__(self, connection: Connection, endpoints: Endpoints, timeout: float) -> None:
+    def __init__(self, connection: Connection, endpoints: Endpoints, timeout: float, stop: Callable[[], bool]) -> None:
         self._connection = connection
+        self._stop = stop
         self._endpoints = endpoints
         self._timeout = timeout
         self._redis = RedisAdmin(endpoints.redis, timeout)
@@ -116,7 +120,7 @@ class _Reaper:
     async def dead_sessions(self) -> None:
         """Oldest first."""
         for row in await self._ask(_DEAD):
-            if await self._lock(row["id"]):
+            if not self._stop() and await self._lock(row["id"]):
                 try:
                     await self._dead_session(row["id"])
                 finally:
@@ -136,6 +140,7 @@ class _Reaper:
 
     async def outdated(self) -> None:
         """Ready copies of a template that is not the current one, if no session makes use of it."""
+        self._outdated += await self._discard("false")  # what another reaper did not come to
         rows = await self._ask(f"SELECT DISTINCT service, template FROM {_NAMESPACES} WHERE state = 'ready'")
         for row in rows:
             service, template = row["service"], row["template"]
@@ -143,11 +148,16 @@ class _Reaper:
             if template == await self._current(service) or not await self._lock(key):
                 continue
             try:
-                ready = f"SELECT name FROM {_NAMESPACES} WHERE service = $1 AND template = $2 AND state = 'ready'"
-                for each in await self._ask(ready, service, template):
-                    self._outdated += await self._drop(service, each["name"])
+                condition = "state = 'ready' AND service = $1 AND template = $2"
+                self._outdated += await self._discard(condition, service, template)
             finally:
                 await self._ask("SELECT pg_advisory_unlock($1)", key)
+
+    async def _discard(self, condition: str, *arguments: str) -> int:
+        """Drop what is nobody's. First nobody may take it any more; a reaper that dies then leaves it to the next."""
+        await self._ask(f"UPDATE {_NAMESPACES} SET state = 'garbage' WHERE {condition}", *arguments)
+        rows = await self._ask(f"SELECT service, name FROM {_NAMESPACES} WHERE state = 'garbage' ORDER BY since")
+        return sum([await self._drop(row["service"], row["name"]) for row in rows])
 
     async def _current(self, service: str) -> str | None:
         if service == "postgres":
@@ -168,11 +178,10 @@ class _Reaper:
             return await current_template(client, self._endpoints.clickhouse.database)
 
     async def kept(self) -> None:
-        for row in await self._ask(f"SELECT service, name FROM {_NAMESPACES} WHERE state = 'kept' ORDER BY since"):
-            self._kept += await self._drop(row["service"], row["name"])
+        self._kept += await self._discard("state = 'kept'")
 
     async def _drop(self, service: str, name: str) -> bool:
-        if service in self._failures:
+        if service in self._failures or self._stop():
             return False
         try:
             await self._droppers[service](self, name)

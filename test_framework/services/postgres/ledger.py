@@ -78,6 +78,10 @@ SELECT CASE WHEN n.state = 'kept' THEN 'kept on request' ELSE
 FROM {_TABLE} n LEFT JOIN {SCHEMA}.sessions s ON s.id = n.session_id
 WHERE n.service = $1 AND n.state <> 'ready' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10
 """
+_CONNECTIONS = """
+SELECT coalesce(nullif(application_name, ''), 'unnamed') || ' in ' || datname AS holder, count(*) AS held
+FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10
+"""
 _LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, OSError)
 
 
@@ -132,6 +136,11 @@ class PostgresLedger:
 
     async def holders(self, service: str) -> Sequence[Holder]:
         rows = await self._run(lambda connection: connection.fetch(_HOLDERS, service))
+        return [Holder(description=row["holder"], count=row["held"]) for row in rows]
+
+    async def connections(self) -> Sequence[Holder]:
+        """Who holds how many connections of the server."""
+        rows = await self._run(lambda connection: connection.fetch(_CONNECTIONS))
         return [Holder(description=row["holder"], count=row["held"]) for row in rows]
 
     async def mine(self) -> Sequence[tuple[str, str]]:
@@ -200,6 +209,7 @@ class PostgresLedger:
         return await ask(self._endpoint, self._timeout, attempt)
 
     async def _connected(self) -> Connection:
+        """The connection; a new one, and perhaps a new session, when there is none or it broke."""
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         self._prepared.clear()

@@ -29,11 +29,11 @@ CREATE TABLE {SCHEMA}.namespaces (
     name       text        NOT NULL,
     template   text        NOT NULL,
     worker_id  text        NOT NULL,
-    state      text        NOT NULL CHECK (state IN ('creating', 'ready', 'leased', 'kept')),
+    state      text        NOT NULL CHECK (state IN ('creating', 'ready', 'leased', 'kept', 'garbage')),
     session_id bigint      REFERENCES {SCHEMA}.sessions (id),
     since      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (service, name),
-    CHECK ((session_id IS NULL) = (state IN ('ready', 'kept')))
+    CHECK ((session_id IS NULL) = (state IN ('ready', 'kept', 'garbage')))
 );
 CREATE INDEX ON {SCHEMA}.namespaces (session_id);
 CREATE VIEW public.active_leases AS
