@@ -13,7 +13,7 @@ import pytest
 from test_framework.stack.definition import ServiceDefinition, load_definition
 from test_framework.stack.shipped import shipped_directory
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("docker_engine")]
 
 OVERRIDES = {
     "none": "",
