@@ -74,8 +74,9 @@ def _must_hold(options: Options, directory: Path, user_files: Path) -> str:
 
 _USERS = """<clickhouse>
   <profiles><default>
-    <!-- Formatting in parallel keeps whole blocks in memory many times over, and is slower on few cores. -->
+    <!-- Working on one stream in parallel keeps its blocks in memory many times over, and is slower on few cores. -->
     <output_format_parallel_formatting>0</output_format_parallel_formatting>
+    <input_format_parallel_parsing>0</input_format_parallel_parsing>
   </default></profiles>
   <quotas><default/></quotas>
   <users><default/></users>

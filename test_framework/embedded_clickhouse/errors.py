@@ -28,6 +28,8 @@ _CODES = {
     501: (48,),
     503: (76, 209, 439),
 }
+#: What the endpoint itself puts into a SELECT; error texts quote statements.
+_OWN_CLAUSE = re.compile(r"\s?INTO OUTFILE '[^']*/spool/result-\d+' APPEND(?:\nFORMAT \w+)?")
 _STATUS = {code: status for status, codes in _CODES.items() for code in codes}
 
 
@@ -75,6 +77,7 @@ def translate(error: Exception) -> ClickHouseError:
     text = str(error)
     if isinstance(error, UnicodeDecodeError):
         text = error.object.decode("utf-8", "surrogateescape")
+    text = _OWN_CLAUSE.sub("", text)
     found = _TEXT.search(text)
     if not found:
         return ClickHouseError(1002, "UNKNOWN_EXCEPTION", text)

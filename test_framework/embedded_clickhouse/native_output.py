@@ -41,16 +41,16 @@ class NativeStream:
         if may_hold_bare_datetime(first[0], self._revision):
             self._learn_columns(connection)
 
-    def next(self, connection: Connection) -> bytes | None:
-        """The next block as the client gets it; ``None`` at the end."""
+    def next(self, connection: Connection) -> Sequence[bytes] | None:
+        """The next block as the client gets it, in parts; ``None`` at the end."""
         block = self._first.pop(0) if self._first else self._fetch(connection)
         if block is None:
             return None
         data, rows = block
         self._job.stats.result_rows += rows
         if block_rows(data) != rows:  # several blocks in one piece
-            return self._rewriter.blocks(data)
-        return self._rewriter.block(data)
+            return (self._rewriter.blocks(data),)
+        return self._rewriter.parts(data)
 
     def cancel(self, connection: Connection) -> None:
         """End the query early."""
@@ -60,7 +60,7 @@ class NativeStream:
 
     def _send(self, connection: Connection) -> None:
         self._ended = False
-        self._handle = connection.send_query(self._job.sql, "Native", params=self._job.params)
+        self._handle = connection.send_query(self._statement.text, "Native", params=self._job.params)
 
     def _fetch(self, connection: Connection) -> tuple[bytes, int] | None:
         if self._ended:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ __all__ = ["main"]
 
 _MAX_URL = 1 << 20
 _MAX_HEADER = 1 << 17
-_GRACE_SECONDS = 2.0
+_GRACE_SECONDS = 1.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,11 +84,19 @@ async def _listen(options: Options, engine: Engine, directories: Directories, st
             if options.port_file:
                 _write_atomically(options.port_file, str(port))
             await stop.wait()
+            _end_at_the_latest(_GRACE_SECONDS + 1)
     finally:
         expiry.cancel()
         await handler.registry.kill_all()
         await runner.cleanup()
         await handler.close()
+
+
+def _end_at_the_latest(seconds: float) -> None:
+    """End the process even when a query cannot be ended. What was acknowledged is on disk by then."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 async def _bind(site: web.TCPSite, host: str, port: int) -> None:

@@ -156,13 +156,13 @@ class Reply:
         headers["X-ClickHouse-Summary"] = summary(self.job.stats)
         return headers
 
-    async def encode(self, data: bytes) -> bytes:
+    async def encode(self, data: bytes | memoryview) -> bytes | memoryview:
         """Compress a piece; a large one in a worker thread, since others wait for the event loop."""
         if self.encoder is None or not data:
             return data
         if len(data) < _LARGE:
-            return self.encoder.feed(data)
-        return await asyncio.get_running_loop().run_in_executor(self.executor, self.encoder.feed, data)
+            return self.encoder.feed(bytes(data))
+        return await asyncio.get_running_loop().run_in_executor(self.executor, self.encoder.feed, bytes(data))
 
     def encoded_end(self) -> bytes:
         return self.encoder.finish() if self.encoder else b""
@@ -172,12 +172,12 @@ class _Held:
     """What has been read and not been sent: in memory, then in a file without a name."""
 
     def __init__(self, reply: Reply) -> None:
-        self.pieces: list[bytes] = []
+        self.pieces: list[bytes | memoryview] = []
         self.size = 0
         self._reply = reply
         self._file: IO[bytes] | None = None
 
-    async def add(self, piece: bytes) -> None:
+    async def add(self, piece: bytes | memoryview) -> None:
         self.pieces.append(piece)
         self.size += len(piece)
         if self._reply.whole and self.size > _SPOOL_AFTER:
@@ -186,7 +186,7 @@ class _Held:
             data, self.pieces = b"".join(self.pieces), []
             await asyncio.get_running_loop().run_in_executor(self._reply.executor, self._file.write, data)
 
-    async def drain(self) -> AsyncIterator[bytes]:
+    async def drain(self) -> AsyncIterator[bytes | memoryview]:
         """Everything that is held, in order."""
         if self._file is not None:
             self._file.seek(0)
@@ -237,7 +237,7 @@ async def send_result(
         if complete and held.size <= _SPOOL_AFTER:
             body = b"".join(held.pieces)
             if reply.encoder is not None:
-                body = await reply.encode(body) + reply.encoded_end()
+                body = bytes(await reply.encode(body)) + reply.encoded_end()
             return web.Response(body=body, headers=reply.all_headers(tag))
         response = web.StreamResponse(headers=reply.all_headers(tag))
         response.enable_chunked_encoding()
@@ -265,15 +265,9 @@ async def _stream(response: web.StreamResponse, source: Source, reply: Reply, ta
         await _write(response, await reply.encode(_tagged(error.text(reply.headers.version), tag)))
 
 
-async def _write(response: web.StreamResponse, data: bytes) -> None:
-    """Send in slices: the transport would copy the unsent rest of a large piece."""
-    if len(data) <= HOLD_BYTES:
-        if data:
-            await response.write(data)
-        return
-    view = memoryview(data)
-    for at in range(0, len(data), HOLD_BYTES):
-        await response.write(view[at : at + HOLD_BYTES])
+async def _write(response: web.StreamResponse, data: bytes | memoryview) -> None:
+    if data:
+        await response.write(data)
 
 
 def _tagged(text: str, tag: str) -> bytes:

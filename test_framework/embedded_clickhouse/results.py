@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -27,7 +28,7 @@ class Source(Protocol):
     def idle(self) -> bool:
         """Whether ``close`` has nothing to wait for."""
 
-    async def read(self) -> bytes:
+    async def read(self) -> bytes | memoryview:
         """The next piece, empty at the end.
 
         Raises:
@@ -124,15 +125,18 @@ class NativeSource:
         self._hops = hops
         self._stream = stream
         self._ended = False
+        self._ready: deque[bytes | memoryview] = deque()
 
     @property
     def idle(self) -> bool:
         return self._ended and not self._hops.busy
 
-    async def read(self) -> bytes:
-        return b"" if self._ended else await self._hops.run(self._fetch)
+    async def read(self) -> bytes | memoryview:
+        if not self._ready and not self._ended:
+            self._ready.extend(await self._hops.run(self._fetch))
+        return self._ready.popleft() if self._ready else b""
 
-    def _fetch(self) -> bytes:
+    def _fetch(self) -> list[bytes | memoryview]:
         """Blocks up to a megabyte or 50 ms; for a small result this is all of it."""
         try:
             connection = self._job.connection
@@ -146,9 +150,9 @@ class NativeSource:
                 if block is None:
                     self._finish()
                     break
-                pieces.append(block)
-                size += len(block)
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                pieces.extend(block)
+                size += sum(map(len, block))
+            return [b"".join(pieces)] if size <= _CHUNK else list(_slices(pieces))
         except BaseException:
             self._finish()
             raise
@@ -167,3 +171,11 @@ class NativeSource:
         await self._hops.end()
         if not self._ended:
             await self._hops.run(self._cancel)
+
+
+def _slices(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+    """The pieces without copies, none larger than a megabyte: a block of wide rows can be hundreds of them."""
+    for piece in pieces:
+        view = memoryview(piece)
+        for at in range(0, len(view), _CHUNK):
+            yield view[at : at + _CHUNK]

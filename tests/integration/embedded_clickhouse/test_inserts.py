@@ -231,7 +231,8 @@ async def test_a_large_insert_streams_in_constant_memory(client: Client, table: 
             yield line * 1024
 
     # What the engine collects for one block, a million rows by default as in a server, is not what is measured here.
-    url = {"query": f"INSERT INTO {table} FORMAT LineAsString", "max_insert_block_size": "8192"}
+    small = {"max_insert_block_size": "8192", "min_insert_block_size_bytes": str(16 << 20)}
+    url = {"query": f"INSERT INTO {table} FORMAT LineAsString", **small}
     async with client.session.post(client.server.url, params=url, data=body(), headers=LOGIN) as response:
         assert response.status == 200
         assert json.loads(response.headers["X-ClickHouse-Summary"])["written_rows"] == str(400 * 1024)
