@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 FRAMEWORK := $(BIN)/test-framework
 BACKEND ?=
-PYTEST_ARGS ?=
+BENCH_ARGS ?=
+# A worker for each processor; a file stays with one worker, since its tests share a stack.
+PYTEST_ARGS ?= -n logical --maxprocesses 4 --dist loadfile
 SOURCES := test_framework seeder monitor tests benchmarks scripts
 SHELL_SCRIPTS := .ci/run $(wildcard scripts/*.sh scripts/ci/*.sh images/*/*.sh monitor/*.sh)
 
@@ -66,14 +68,15 @@ format: $(VENV)/.installed ## rewrite the sources in the project's format
 	$(BIN)/ruff format $(SOURCES)
 
 .PHONY: bench
-bench: $(VENV)/.installed ## measure everything that docs/benchmarks.md reports
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/.installed ## measure what docs/benchmarks.md reports (BENCH_ARGS="stack --write" records)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: lock
 lock: $(VENV)/.installed ## renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --upgrade --quiet --custom-compile-command "make lock" \
 		--output-file requirements.lock
+	@UV=$(BIN)/uv scripts/ci/lock-images.sh
 
 .PHONY: clean
 clean: ## remove caches and the virtual environment (not the stack: make test-down)
