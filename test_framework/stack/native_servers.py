@@ -159,5 +159,14 @@ class NativeServers:
 
     def _monitor(self) -> ServerProgram:
         endpoint = self.endpoints.monitor
-        argv = [sys.executable, "-P", "-m", "test_framework.monitoring", "--host", endpoint.host, "--port", str(endpoint.port)]
+        argv = [
+            sys.executable,
+            "-P",
+            "-m",
+            "test_framework.monitoring",
+            "--host",
+            endpoint.host,
+            "--port",
+            str(endpoint.port),
+        ]
         return ServerProgram(name="test-monitor", argv=argv, directory=self.run_dir)

@@ -7,6 +7,7 @@ with all of them.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import os
 import shlex
@@ -27,13 +28,14 @@ import psutil
 from test_framework.errors import StackError
 from test_framework.stack.run_directory import is_running
 
-__all__ = ["ServerProgram", "Supervisor"]
+__all__ = ["ServerProgram", "Supervisor", "command_variables"]
 
 # A Unix socket's path may have about 100 bytes on every system.
 _LONGEST_SOCKET_PATH = 90
 # Its loop answers at once, or is stopped.
 _RPC_TIMEOUT = 2.0
 _GROUP = "stack"
+_SOCKET = "TEST_FRAMEWORK_SUPERVISOR_SOCKET"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,7 @@ class Supervisor:
         short = self.run_dir / "supervisor.sock"
         if len(os.fsencode(short)) <= _LONGEST_SOCKET_PATH:
             return short
-        return Path(tempfile.gettempdir()) / f"{self.run_dir.name[-40:]}.sock"
+        return Path(tempfile.gettempdir()) / f"tf-{hashlib.sha256(os.fsencode(self.run_dir)).hexdigest()[:20]}.sock"
 
     def log(self, name: str) -> Path:
         """Where the output of program ``name`` goes."""
@@ -91,7 +93,7 @@ class Supervisor:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, _SOCKET: str(self._socket), **command_variables(programs)},
             cwd="/",
             start_new_session=True,  # the terminal's Ctrl-C is for us
         )
@@ -175,7 +177,7 @@ class Supervisor:
 
     def _configuration(self, programs: Sequence[ServerProgram]) -> str:
         sections = [
-            _section("unix_http_server", {"file": self._here(self._socket), "chmod": "0700"}),
+            _section("unix_http_server", {"file": f"%(ENV_{_SOCKET})s", "chmod": "0700"}),
             _section(
                 "supervisord",
                 {
@@ -199,7 +201,7 @@ class Supervisor:
 
     def _program(self, program: ServerProgram) -> str:
         options = {
-            "command": _command(program.argv),
+            "command": f"%(ENV_{_command_variable(program)})s",
             "autostart": "false",
             "autorestart": "true",
             # Zero: "started" is what the server's own protocol says, not that it has lived for a while.
@@ -221,8 +223,6 @@ class Supervisor:
 
     def _here(self, path: Path) -> str:
         """A path as supervisor knows it: below its own file's directory, whatever characters that one's path has."""
-        if not path.is_relative_to(self.run_dir):
-            return _escaped(str(path))
         return f"%(here)s/{path.relative_to(self.run_dir)}"
 
 
@@ -237,15 +237,13 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _command(argv: Sequence[str]) -> str:
-    # "#" and ";" after a space would begin a comment: the quoting is closed and opened again between the two.
-    joined = shlex.join(argv)
-    return _escaped(joined.replace("#", "''#").replace(";", "'';"))
+def command_variables(programs: Sequence[ServerProgram]) -> dict[str, str]:
+    """The command lines. In supervisor's file itself a line break, ``;``, ``#`` and ``%`` would have meanings."""
+    return {_command_variable(program): shlex.join(program.argv) for program in programs}
 
 
-def _escaped(text: str) -> str:
-    # supervisor expands %(name)s in every value.
-    return text.replace("%", "%%")
+def _command_variable(program: ServerProgram) -> str:
+    return f"TEST_FRAMEWORK_COMMAND_{program.name.upper().replace('-', '_')}"
 
 
 def _section(name: str, options: Mapping[str, str]) -> str:
