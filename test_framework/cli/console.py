@@ -64,13 +64,17 @@ class LiveReporter:
             self._live.stop()
 
     def __call__(self, service: str, text: str) -> None:
+        if text.startswith("warning:") and self._live:
+            # Above the live lines, where it stays.
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            return
         self._rows[service] = (text, time.monotonic() - self._started)
 
     def _table(self) -> Any:
         from rich.table import Table
 
         table = Table.grid(padding=(0, 2))
-        for service, (text, at) in self._rows.items():
+        for service, (text, at) in list(self._rows.items()):  # another thread draws
             style = "green" if text.startswith(("healthy", "done")) else ""
             table.add_row(service or "stack", f"{at:.2f} s", text, style=style)
         return table
