@@ -82,7 +82,15 @@ _CONNECTIONS = """
 SELECT coalesce(nullif(application_name, ''), 'unnamed') || ' in ' || datname AS holder, count(*) AS held
 FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10
 """
-_LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, OSError)
+_LOST = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    OSError,
+)
 
 
 class PostgresLedger:
@@ -201,9 +209,10 @@ class PostgresLedger:
                 connection = await self._connected()
                 try:
                     return await work(connection)
-                except _LOST:
-                    if not connection.is_closed():
+                except _LOST as error:
+                    if isinstance(error, asyncpg.InterfaceError) and not connection.is_closed():
                         raise
+                    connection.terminate()  # its goodbye may still be on the way
                 return await work(await self._connected())
 
         return await ask(self._endpoint, self._timeout, attempt)

@@ -115,8 +115,10 @@ class NumberAllocator:
 
     async def _clean_up(self, number: int) -> None:
         try:
-            await self._admin.end_clients(number)
+            # First of all whether it is still ours: it may belong to others since our session was declared dead.
             mine = number in self._owned and await self._admin.flush(number, self._owner)
+            if mine and await self._admin.end_clients(number):
+                await self._admin.flush(number, self._owner)  # they may have written until their end
         except (FrameworkError, RedisReplyError) as error:
             self._report(f"Redis database {number} could not be flushed: {error}")
             return  # it stays leased, and is the reaper's

@@ -19,7 +19,7 @@ from test_framework.seeding import build_plan, seed_all
 from test_framework.services.clickhouse import cloning
 from test_framework.services.clickhouse.client import ClickHouseClient
 from test_framework.settings import load_settings
-from tests.integration.isolation.conftest import Stack
+from tests.seeded_stack import Stack
 
 POSTGRES = """
 CREATE SCHEMA auth; CREATE SCHEMA backend; CREATE SCHEMA analytics;

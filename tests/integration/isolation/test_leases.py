@@ -18,7 +18,7 @@ from test_framework.errors import ServiceUnavailable, StackBusy, StackError
 from test_framework.services.clickhouse.client import ClickHouseClient, ClickHouseReplyError
 from test_framework.services.postgres.client import CONTROL_DATABASE
 from test_framework.waiting import Deadline, wait_until
-from tests.integration.isolation.conftest import Stack
+from tests.seeded_stack import Stack
 
 MakeBroker = Callable[..., Broker]
 INSERT = "INSERT INTO users (email) VALUES ('a@new.example')"

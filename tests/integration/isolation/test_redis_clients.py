@@ -14,7 +14,7 @@ from test_framework.endpoints import RedisEndpoint
 from test_framework.environment import Broker
 from test_framework.errors import FrameworkError
 from test_framework.services.redis.isolated import RefusedCommand, make_client, make_pool
-from tests.integration.isolation.conftest import Stack
+from tests.seeded_stack import Stack
 
 
 @pytest.fixture
