@@ -107,6 +107,7 @@ class Planner:
             hops,
             spool=self.spool,
             statement=lambda path: with_outfile(statement, path) + suffix,
+            plain=lambda connection: self._query(connection, job, statement.text, name),
         )
 
     def _buffered(self, job: Job, statement: Statement, name: str, *, hops: Hops, revision: int) -> Source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import string
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -26,6 +27,10 @@ __all__ = ["Reply", "ReplyHeaders", "error_reply", "send_result"]
 #: What a server keeps before the first byte goes out: an error before that is a clean error with its own status.
 HOLD_BYTES = 1 << 20
 HOLD_SECONDS = 2.0
+_EXPOSED = (
+    "X-ClickHouse-Query-Id,X-ClickHouse-Summary,X-ClickHouse-Server-Display-Name,X-ClickHouse-Format,"
+    "X-ClickHouse-Timezone,X-ClickHouse-Exception-Code,X-ClickHouse-Exception-Tag"
+)
 _SPOOL_AFTER = 16 << 20
 _LARGE = 1 << 16
 
@@ -90,6 +95,7 @@ class ReplyHeaders:
             "X-ClickHouse-Timezone": self.timezone,
             "Server": self.server,
             "Keep-Alive": "timeout=30, max=9999",
+            "Access-Control-Expose-Headers": _EXPOSED,
         }
 
 
@@ -132,7 +138,7 @@ class Reply:
         extra: further headers.
         encoder: compression of the body.
         whole: keep everything until the end, so that an error always has its own status.
-        hold: bytes kept before the first goes out, at least.
+        hold: bytes kept before the first goes out; 0 for a server's megabyte.
         spool: directory for what is kept and does not fit into memory.
     """
 
@@ -204,7 +210,7 @@ class _Held:
 
 async def _hold_back(source: Source, reply: Reply, held: _Held) -> bool:
     """Read up to the limit of what is held back; whether that was all."""
-    limit, deadline = max(HOLD_BYTES, reply.hold), 0.0
+    limit, deadline = reply.hold or HOLD_BYTES, 0.0
     while True:
         piece = await source.read()
         if not piece:
@@ -233,7 +239,7 @@ async def send_result(
     try:
         complete = await _hold_back(source, reply, held)
         reply.job.stats.result_bytes = reply.job.stats.result_bytes or held.size
-        tag = secrets.token_hex(8)
+        tag = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
         if complete and held.size <= _SPOOL_AFTER:
             body = b"".join(held.pieces)
             if reply.encoder is not None:

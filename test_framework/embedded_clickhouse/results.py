@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from test_framework.embedded_clickhouse.engine import Engine
+from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, translate
 from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.native_output import NativeStream
@@ -19,6 +20,7 @@ __all__ = ["BufferedSource", "DocumentSource", "NativeSource", "Source"]
 
 _CHUNK = 1 << 20
 _HOP_SECONDS = 0.05
+_SYNTAX_ERROR = 62
 
 
 class Source(Protocol):
@@ -67,12 +69,24 @@ class DocumentSource:
 
     Args:
         statement: makes the statement that writes to the given path.
+        plain: runs the statement as it came, where that one is a syntax error.
     """
 
-    def __init__(self, job: Job, engine: Engine, hops: Hops, *, spool: Path, statement: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        engine: Engine,
+        hops: Hops,
+        *,
+        spool: Path,
+        statement: Callable[[str], bytes],
+        plain: Callable[[Connection], QueryResult],
+    ) -> None:
+        self._plain = plain
         self._job = job
         self._engine = engine
         self._hops = hops
+        self._rest = b""
         self._pipe = ResultPipe(spool)
         self._sql = statement(self._pipe.path)
         self._future = hops.begin(self._run)
@@ -80,7 +94,15 @@ class DocumentSource:
     def _run(self) -> None:
         job = self._job
         try:
-            result = job.open(self._engine).query(self._sql, "TabSeparated", params=job.params)
+            connection = job.open(self._engine)
+            try:
+                result = connection.query(self._sql, "TabSeparated", params=job.params)
+            except ENGINE_ERRORS as error:
+                if translate(error).code != _SYNTAX_ERROR:
+                    raise
+                # Nothing has run. The statement as it came gives the message that the client should see.
+                result = self._plain(connection)
+                self._rest = result.bytes()
             job.stats.add_read(result)
             job.stats.result_rows = result.rows_read()
         finally:
@@ -101,7 +123,8 @@ class DocumentSource:
                 return data
             if finished:
                 self._future.result()
-                return b""
+                rest, self._rest = self._rest, b""
+                return rest
             await self._pipe.wait(self._future)
 
     async def close(self) -> None:

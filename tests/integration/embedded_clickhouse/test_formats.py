@@ -44,6 +44,7 @@ APART = {
     "Prometheus",
     "Npy",
     "Form",
+    "GeoJSON",
     "ODBCDriver2",
 }
 
@@ -118,7 +119,8 @@ async def test_a_format_of_one_column_is_read(client: Client, table: str, name: 
 
 async def test_formats_for_columns_of_one_shape_go_out(client: Client) -> None:
     assert (await client.send("SELECT number FROM numbers(3) FORMAT Npy")).body.startswith(b"\x93NUMPY")
-    sql = "SELECT 'a_total' AS name, 1.0 AS value, 'counter' AS type, 'about' AS help, map('l', 'v') AS labels, 0 AS timestamp"
+    labels = "map('l', 'v') AS labels, 0 AS timestamp"
+    sql = f"SELECT 'a_total' AS name, 1.0 AS value, 'counter' AS type, 'about' AS help, {labels}"
     assert "a_total" in await client.text(f"{sql} FORMAT Prometheus")
     pixels = "SELECT toUInt8(1) AS r, toUInt8(2) AS g, toUInt8(3) AS b FORMAT PNG"
     assert (await client.send(pixels)).body.startswith(b"\x89PNG")

@@ -1,0 +1,271 @@
+"""The embedded ClickHouse endpoint beside its two bounds: the engine in this process, and a bare HTTP skeleton.
+
+    python benchmarks/bench_embedded_clickhouse.py [--quick] [--soak]
+
+Medians. Every figure of the endpoint is taken in turns with its bound, so that both meet the same noise. The skeleton is
+an aiohttp handler that opens a connection of the engine, runs ``SELECT 1`` in a thread pool and answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import http.client
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROWS = 1_000_000
+TABLE = "CREATE TABLE {t} (a UInt64, b UInt32, c String, d Float64) ENGINE = Memory"
+FILL = f"INSERT INTO {{t}} SELECT number, number, toString(number), number / 3 FROM numbers({ROWS})"
+
+
+async def skeleton(path: str, port_file: str) -> None:
+    """The bare skeleton: what any HTTP endpoint on the engine costs."""
+    from aiohttp import web
+
+    from test_framework.embedded_clickhouse.engine import _load
+
+    native, _ = _load()
+    root = native.connect(f"{path}?implicit_select=0")
+    pool = ThreadPoolExecutor(32)
+    loop = asyncio.get_running_loop()
+
+    def run(sql: str) -> bytes:
+        connection = native.connect(f"{path}?implicit_select=0")
+        try:
+            return connection.query(sql, "TabSeparated").bytes()
+        finally:
+            connection.close()
+
+    async def handle(request: web.Request) -> web.Response:
+        sql = (await request.read()).decode()
+        return web.Response(body=await loop.run_in_executor(pool, run, sql))
+
+    app = web.Application()
+    app.router.add_post("/", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    Path(port_file).write_text(str(runner.addresses[0][1]))
+    await asyncio.Event().wait()
+    root.close()
+
+
+class Child:
+    """A server process; ready when its port file is there."""
+
+    def __init__(self, name: str, directory: Path) -> None:
+        port_file = directory / f"{name}.port"
+        data = str(directory / name)
+        if name == "skeleton":
+            command = [sys.executable, __file__, "--skeleton", data, str(port_file)]
+        else:
+            command = [sys.executable, "-m", "test_framework.embedded_clickhouse", "--path", data]
+            command += ["--port", "0", "--port-file", str(port_file)]
+        begun = time.perf_counter()
+        self.process = subprocess.Popen(command, env={**os.environ, "CLICKHOUSE_PASSWORD": ""})
+        while not port_file.exists() or not port_file.read_text():
+            if self.process.poll() is not None:
+                raise SystemExit(f"{name} did not start")
+            time.sleep(0.005)
+        self.ready = time.perf_counter() - begun
+        self.port = int(port_file.read_text())
+
+    def memory(self) -> int:
+        import psutil
+
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def ask(connection: http.client.HTTPConnection, sql: str | bytes, url: str = "/") -> bytes:
+    connection.request("POST", url, body=sql)
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200:
+        raise SystemExit(body.decode())
+    return body
+
+
+def clock(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def in_turns(rounds: int, *works: Callable[[], object]) -> list[float]:
+    """The median seconds of each work, all taken in turns."""
+    times: list[list[float]] = [[] for _ in works]
+    for _ in range(rounds):
+        for number, work in enumerate(works):
+            times[number].append(clock(work))
+    return [statistics.median(one) for one in times]
+
+
+def throughput(child: Child, clients: int, seconds: float) -> float:
+    """Requests per second of ``SELECT 1`` with this many clients."""
+    stop = time.perf_counter() + seconds
+    counts = [0] * clients
+
+    def run(number: int) -> None:
+        connection = child.connection()
+        while time.perf_counter() < stop:
+            ask(connection, "SELECT 1")
+            counts[number] += 1
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(clients)]
+    begun = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - begun)
+
+
+def small(endpoint: Child, bare: Child, rounds: int) -> None:
+    one, other = endpoint.connection(), bare.connection()
+    for _ in range(50):
+        ask(one, "SELECT 1"), ask(other, "SELECT 1")
+    ours, theirs = in_turns(rounds, lambda: ask(one, "SELECT 1"), lambda: ask(other, "SELECT 1"))
+    print(
+        f"SELECT 1                    {ours * 1e3:8.2f} ms   skeleton {theirs * 1e3:8.2f} ms   {ours / theirs:5.2f} x  (<= 1.30)"
+    )
+    pairs = [(throughput(endpoint, 8, 2), throughput(bare, 8, 2)) for _ in range(max(1, rounds // 100))]
+    ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"8 clients                   {ours:8.0f} /s   skeleton {theirs:8.0f} /s   {ours / theirs:5.0%}    (>= 85 %)")
+
+
+def million(endpoint: Child, directory: Path, rounds: int) -> None:
+    from test_framework.embedded_clickhouse.engine import _load
+
+    native, _ = _load()
+    engine = native.connect(f"{directory / 'inside'}?implicit_select=0")
+    connection = endpoint.connection()
+    for sql in (TABLE.format(t="m"), TABLE.format(t="n"), FILL.format(t="m")):
+        engine.query(sql)
+        ask(connection, sql)
+    data = engine.query("SELECT * FROM m", "Native").bytes()
+
+    def insert_inside() -> None:
+        handle = engine.send_insert("INSERT INTO n", "Native")
+        engine.insert_append(handle, data)
+        engine.insert_done(handle)
+
+    works = {
+        "1M rows select, Native": (
+            lambda: ask(connection, "SELECT * FROM m FORMAT Native"),
+            lambda: engine.query("SELECT * FROM m", "Native").bytes(),
+        ),
+        "1M rows select, revision": (
+            lambda: ask(connection, "SELECT * FROM m FORMAT Native", "/?client_protocol_version=54405"),
+            lambda: engine.query("SELECT * FROM m", "Native").bytes(),
+        ),
+        "1M rows insert, Native": (
+            lambda: ask(connection, data, "/?query=INSERT+INTO+n+FORMAT+Native"),
+            insert_inside,
+        ),
+    }
+    for name, (ours, theirs) in works.items():
+        ask(connection, "TRUNCATE TABLE n")
+        engine.query("TRUNCATE TABLE n")
+        mine, bound = in_turns(rounds, ours, theirs)
+        print(f"{name:<27} {mine * 1e3:8.1f} ms   engine   {bound * 1e3:8.1f} ms   {bound / mine:5.0%}    (>= 85 %)")
+    engine.close()
+
+
+def gigabyte(endpoint: Child) -> None:
+    connection = endpoint.connection()
+    idle = endpoint.memory()
+    for format in ("TabSeparated", "Native", "JSON"):
+        connection.request("POST", "/", body=f"SELECT repeat('x', 1000) FROM numbers(1050000) FORMAT {format}")
+        response = connection.getresponse()
+        peak = size = 0
+        while chunk := response.read(1 << 20):
+            size += len(chunk)
+            peak = max(peak, endpoint.memory())
+        print(f"1 GB result, {format:<14} {(peak - idle) >> 20:8d} MiB above idle, {size >> 20} MiB sent    (<= 300)")
+
+
+def soak(endpoint: Child, seconds: float) -> None:
+    """Fifty clients, mixed; one thread each."""
+    until, lost, done = time.perf_counter() + seconds, [], []
+
+    def run(number: int) -> None:
+        chance, connection, written = random.Random(number), endpoint.connection(), 0
+        ask(connection, f"CREATE TABLE soak_{number} (a UInt64, s String) ENGINE = MergeTree ORDER BY a")
+        while time.perf_counter() < until:
+            match chance.randrange(4):
+                case 0:
+                    rows = chance.randrange(1, 200)
+                    data = "".join(f"{n}\tx{n}\n" for n in range(rows))
+                    ask(connection, data, f"/?query=INSERT+INTO+soak_{number}+FORMAT+TabSeparated")
+                    written += rows
+                case 1:
+                    if int(ask(connection, f"SELECT count() FROM soak_{number}")) != written:
+                        lost.append(number)
+                case 2:
+                    ask(connection, "SELECT number, toString(number) FROM numbers(3000) FORMAT JSONEachRow")
+                case _:
+                    ask(connection, f"CREATE TABLE soak_ddl_{number} AS soak_{number}")
+                    ask(connection, f"DROP TABLE soak_ddl_{number} SYNC")
+            done.append(1)
+        if int(ask(connection, f"SELECT count() FROM soak_{number}")) != written:
+            lost.append(number)
+        ask(connection, f"DROP TABLE soak_{number} SYNC")
+
+    before, peak = endpoint.memory(), 0
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        peak = max(peak, endpoint.memory())
+        time.sleep(0.2)
+    print(
+        f"50 clients, {seconds:.0f} s           {len(done)} operations, {len(lost)} lost, {(peak - before) >> 20} MiB above the start"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--soak", action="store_true", help="also fifty mixed clients for a minute")
+    parser.add_argument("--skeleton", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.skeleton:
+        asyncio.run(skeleton(*arguments.skeleton))
+        return
+    rounds = 100 if arguments.quick else 500
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        directory = Path(name)
+        endpoint, bare = Child("endpoint", directory), Child("skeleton", directory)
+        print(
+            f"ready after                 {endpoint.ready:8.2f} s    skeleton {bare.ready:8.2f} s                (<= 1 s)"
+        )
+        try:
+            small(endpoint, bare, rounds)
+            million(endpoint, directory, rounds // 20)
+            gigabyte(endpoint)
+            if arguments.soak:
+                soak(endpoint, 60)
+        finally:
+            endpoint.stop()
+            bare.stop()
+
+
+if __name__ == "__main__":
+    main()
