@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ClickHouseClients", "IsolatedClickHouse"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 T = TypeVar("T")
 
 

@@ -15,6 +15,9 @@ from test_framework.manager.streams import local_callback, local_output, local_r
 
 __all__ = ["BridgedConnection", "Inner"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 T = TypeVar("T")
 
 _INSTEAD = "postgres_dsn for a connection of your own"

@@ -8,6 +8,9 @@ from typing import Any, Self, TypeVar
 
 __all__ = ["BridgedCursor", "BridgedCursorFactory", "BridgedStatement", "BridgedTransaction"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 T = TypeVar("T")
 # Runs something there with the real connection, and brings back what it gave.
 Call = Callable[[Callable[[Any], Awaitable[Any]]], Coroutine[Any, Any, Any]]

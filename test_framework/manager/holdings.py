@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Clients", "Holdings", "Wishes"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 T = TypeVar("T")
 
 
@@ -59,20 +62,26 @@ class Clients:
         self.connection_timeout = connection_timeout
         self.home = Home(broker, lease_timeout=lease_timeout, connection_timeout=connection_timeout)
         self.clickhouse = ClickHouseClients(connection_timeout)
-        self._redis: RedisConnections | None = None
+        self._redis: dict[tuple[str | None, bool], RedisConnections] = {}
 
-    def redis(self, endpoint: RedisEndpoint) -> RedisConnections:
-        """Connections to the server, whatever the number."""
-        if self._redis is None:
+    def redis(self, lease: Lease, *, guarded: bool) -> RedisConnections:
+        """Connections to the server of ``lease``, whatever its number."""
+        found = self._redis.get((lease.key_prefix, guarded))
+        if found is None:
             from test_framework.manager.redis import RedisConnections
 
-            self._redis = RedisConnections(endpoint, timeout=self.connection_timeout)
-        return self._redis
+            found = self._redis[lease.key_prefix, guarded] = RedisConnections(
+                cast(RedisEndpoint, lease.endpoint),
+                key_prefix=lease.key_prefix,
+                guarded=guarded,
+                timeout=self.connection_timeout,
+            )
+        return found
 
     def close(self) -> None:
         """Close everything that is open. The broker is closed by whoever made it."""
-        if self._redis is not None:
-            self._redis.close()
+        for connections in self._redis.values():
+            connections.close()
 
         async def there() -> None:
             await self.home.aclose()
@@ -182,9 +191,9 @@ class Holdings:
         from test_framework.services.redis.isolated import make_client
 
         endpoint = cast(RedisEndpoint, lease.endpoint)
-        self._numbers = NumberedPool(self._clients.redis(endpoint), endpoint.database)
-        options = {"key_prefix": lease.key_prefix, "guarded": self.wishes.guarded, "connection_pool": self._numbers}
-        return needing_a_loop(make_client(endpoint, **options))
+        connections = self._clients.redis(lease, guarded=self.wishes.guarded)
+        self._numbers = NumberedPool(connections, endpoint.database)
+        return needing_a_loop(make_client(endpoint, connection_pool=self._numbers))
 
     def clickhouse(self) -> IsolatedClickHouse:
         """A client of the owner's own ClickHouse database."""

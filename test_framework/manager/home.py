@@ -21,6 +21,9 @@ from test_framework.services.postgres.transaction import IsolatedConnection
 
 __all__ = ["Home", "Seat"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 # What a rollback may take before the connection is given up: the test may have left it in the middle of something.
 _ROLLBACK = 5.0
 

@@ -11,6 +11,9 @@ from test_framework.errors import FrameworkError
 
 __all__ = ["Elsewhere", "hop", "needs_loop"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 T = TypeVar("T")
 
 

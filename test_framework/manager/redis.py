@@ -9,46 +9,40 @@ import asyncio
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection, SSLConnection
+from redis.asyncio.connection import AbstractConnection
 
 from test_framework.endpoints import RedisEndpoint
 from test_framework.manager.hop import needs_loop
 from test_framework.manager.loops import PerLoop, close_softly, is_idle
-from test_framework.services.redis.isolation import KEPT_CLIENT
+from test_framework.services.redis.isolated import make_pool
 
-__all__ = ["NumberedPool", "RedisConnections", "connection_options", "needing_a_loop"]
+__all__ = ["NumberedPool", "RedisConnections", "needing_a_loop"]
 
-
-def connection_options(endpoint: RedisEndpoint) -> dict[str, Any]:
-    """What redis-py opens connections to ``endpoint`` with. Holds the password in clear."""
-    options: dict[str, Any] = {
-        "host": endpoint.host,
-        "port": endpoint.port,
-        "db": endpoint.database,
-        "password": endpoint.password.reveal() or None,
-    }
-    if endpoint.ssl:
-        options |= {"ssl": True, "ssl_ca_certs": endpoint.ssl_ca_certs}
-    return options
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
 
 
 class RedisConnections:
-    """The process's connections to one server, a pool for each event loop."""
+    """Connections to one server with the same rules, a pool for each event loop.
 
-    def __init__(self, endpoint: RedisEndpoint, *, timeout: float) -> None:
-        options = connection_options(endpoint)
-        if options.pop("ssl", False):
-            options["connection_class"] = SSLConnection
-        self.options = {
-            **options,
-            "decode_responses": True,
-            "socket_connect_timeout": timeout,
-            "client_name": KEPT_CLIENT,  # whoever cleans up after a test spares these
-        }
-        self._pools: PerLoop[ConnectionPool] = PerLoop(self._open, lambda pool: pool.disconnect())
+    Args:
+        key_prefix: what all keys begin with, on a server with too few databases.
+        guarded: commands that reach other tests are refused.
+        timeout: seconds to open a connection.
+    """
 
-    async def _open(self) -> ConnectionPool:
-        return ConnectionPool(**self.options)
+    def __init__(self, endpoint: RedisEndpoint, *, key_prefix: str | None, guarded: bool, timeout: float) -> None:
+        def made() -> ConnectionPool:
+            # Whoever cleans up after a test spares connections that are kept.
+            return make_pool(
+                endpoint, key_prefix=key_prefix, guarded=guarded, kept=True, socket_connect_timeout=timeout
+            )
+
+        async def opened() -> ConnectionPool:
+            return made()
+
+        self.pattern = made()
+        self._pools: PerLoop[ConnectionPool] = PerLoop(opened, lambda pool: pool.disconnect())
 
     async def pool(self) -> ConnectionPool:
         """The running loop's own."""
@@ -63,7 +57,8 @@ class NumberedPool(ConnectionPool):
     """The face of those connections for one test: all that come from here are on the test's own database number."""
 
     def __init__(self, connections: RedisConnections, number: int) -> None:
-        super().__init__(**{**connections.options, "db": number})
+        pattern = connections.pattern
+        super().__init__(pattern.connection_class, **{**pattern.connection_kwargs, "db": number})
         self._connections = connections
         self._number = number
         self._lent: dict[AbstractConnection, tuple[ConnectionPool, asyncio.AbstractEventLoop]] = {}

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresAccess", "RealServices", "ServicesConfig"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 # What a probe gets when the time is up: even then every service shall say something.
 _LAST_LOOK = 0.25
 
@@ -142,7 +145,7 @@ class RealServices:
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_result(lambda report: not report.healthy and not _refused(report)),
             stop=lambda _: deadline.expired,
-            wait=tenacity.wait_exponential_jitter(initial=0.05, max=1.0, jitter=0.05),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=1.0),
             retry_error_callback=_last_result,
         )
         report: HealthReport = await retrying(probe)

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 __all__ = ["local_callback", "local_output", "local_rows", "local_source"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 T = TypeVar("T")
 
 

@@ -16,6 +16,9 @@ from test_framework.waiting import Deadline
 
 __all__ = ["Availability", "LogTail"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 LogTail = Callable[[str], str]
 RunProbe = Callable[[Coroutine[Any, Any, Probe]], Probe]
 
@@ -95,8 +98,8 @@ class Availability:
         A service that is gone, or came back without its data, is lost for all later tests: they fail at once.
         """
         before = self._probes.get(service)
-        if before is None:
-            return None  # it never worked, so nothing was lost
+        if before is None or before.health is not Health.HEALTHY or service in self._lost:
+            return None  # it was said already what is wrong with it
         probe = self._ask_until_back(service)
         empty = probe.health is Health.HEALTHY and _identity(probe) != _identity(before)
         if probe.health is Health.HEALTHY and not empty:

@@ -11,6 +11,9 @@ from test_framework.plugin.owned import Owned
 
 __all__ = ["test_agent", "test_conversation", "test_organization", "test_user", "test_user_token"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 
 def _insert(owned: Owned, fixture: str, insert: rows.Insert) -> dict[str, Any]:
     import asyncpg

@@ -8,7 +8,7 @@ import pytest
 
 from test_framework.plugin.header import header_lines
 from test_framework.plugin.markers import add_markers, isolation_of, required_services
-from test_framework.plugin.options import add_options
+from test_framework.plugin.options import add_options, read_options
 from test_framework.plugin.policy import Policy
 from test_framework.plugin.reports import Reporting
 from test_framework.plugin.run import KEY, WORKER_INPUT, Run, run_of
@@ -41,6 +41,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     add_markers(config)
     run = run_of(config)
+    run.options = read_options(config)  # the command line was not yet read when the run was made
     worker = getattr(config, "workerinput", None)
     if worker is not None and WORKER_INPUT in worker:
         run.adopt(worker[WORKER_INPUT], worker)

@@ -29,6 +29,9 @@ __all__ = [
     "redis_url",
 ]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 
 @pytest.fixture
 def isolated_database(real_postgres: BridgedConnection) -> BridgedConnection:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NEEDS_DATABASE", "Owned", "failed_key", "kept_key", "owned_key"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 # Through these others see the test's data, which they could not if it were in a transaction.
 NEEDS_DATABASE = frozenset({"isolated_external_postgres", "postgres_dsn", "real_services"})
 

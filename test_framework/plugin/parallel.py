@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Coordinator", "Validator"]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 
 class Coordinator:
     """This worker among the others.

@@ -47,9 +47,6 @@ class Run:
     def __init__(self, settings: Settings, options: Options) -> None:
         self.settings = settings
         self.options = options
-        self.decision: Decision = decide(
-            flag=options.flag, variable=settings.use_real_services, ini=options.ini, ci=settings.ci
-        )
         self.endpoints: Endpoints = settings.endpoints
         self.run_id = secrets.token_hex(8)
         self.worker_id = "master"
@@ -59,6 +56,12 @@ class Run:
         self._pid = os.getpid()
         self._broker: Broker | None = None
         self._clients: Clients | None = None
+
+    @property
+    def decision(self) -> Decision:
+        """Whether services are required, and who said so."""
+        options, settings = self.options, self.settings
+        return decide(flag=options.flag, variable=settings.use_real_services, ini=options.ini, ci=settings.ci)
 
     @classmethod
     def of(cls, config: pytest.Config) -> Run:

@@ -29,6 +29,9 @@ __all__ = [
     "test_isolation",
 ]
 
+# pytest shows the user's line, not ours; --full-trace shows all.
+__tracebackhide__ = True
+
 
 @pytest.fixture
 def test_isolation(request: pytest.FixtureRequest) -> Iterator[Owned]:

@@ -49,3 +49,7 @@ def lonely_project(tmp_path: Path, stack_environment: dict[str, str]) -> Project
 def project_of(tmp_path_factory: pytest.TempPathFactory, stack_environment: dict[str, str]) -> Callable[[str], Project]:
     """For runs that several tests look at: a project called ``name`` whose stack is up."""
     return lambda name: Project(tmp_path_factory.mktemp(name), stack_environment)
+
+
+# These are the projects that tests run from outside.
+collect_ignore = ["projects"]

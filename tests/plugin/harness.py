@@ -63,7 +63,13 @@ class Project:
 
     def ini(self, *lines: str, asyncio_mode: str = "auto") -> Project:
         """Write ``pytest.ini``."""
-        fixed = ["[pytest]", f"asyncio_mode = {asyncio_mode}", "filterwarnings = error", "addopts = --strict-markers"]
+        fixed = [
+            "[pytest]",
+            f"asyncio_mode = {asyncio_mode}",
+            "asyncio_default_fixture_loop_scope = function",
+            "filterwarnings = error",
+            "addopts = --strict-markers --strict-config",
+        ]
         self.path.joinpath("pytest.ini").write_text("\n".join([*fixed, *lines]) + "\n")
         return self
 
