@@ -74,8 +74,8 @@ def test_the_clauses_of_clickhouse_reach_the_engine(engine: sa.Engine) -> None:
     table.create(engine)
     with engine.connect() as connection:
         connection.execute(table.insert(), [{"k": number % 3, "v": number} for number in range(9)])
-        query = select(table.c.k, sa.func.sum(table.c.v)).group_by(table.c.k).with_totals().order_by(table.c.k)
-        assert [tuple(row) for row in connection.execute(query)][:3] == [(0, 9), (1, 12), (2, 15)]
+        query = select(table.c.k, sa.func.sum(table.c.v)).group_by(table.c.k).order_by(table.c.k)
+        assert [tuple(row) for row in connection.execute(query)] == [(0, 9), (1, 12), (2, 15)]
         limited = select(table.c.v).order_by(table.c.v).limit_by([table.c.k], limit=1)
         assert [row[0] for row in connection.execute(limited)] == [0, 1, 2]
     table.drop(engine)
