@@ -24,6 +24,7 @@ __all__ = ["main"]
 
 T = TypeVar("T")
 EXIT_UNHEALTHY = 1
+EXIT_SERVER = 4
 EXIT_INTERRUPTED = 130
 
 backend_option = click.option(
@@ -77,11 +78,12 @@ def setup(project_dir: Path, backend: str | None) -> None:
 
 @cli.command()
 @click.option("--purge-cache", is_flag=True, help="Remove the prepared clusters from the cache as well.")
+@click.option("--force", is_flag=True, help="Stop it although tests are running on it.")
 @click.pass_obj
-def down(project_dir: Path, *, purge_cache: bool) -> None:
+def down(project_dir: Path, *, purge_cache: bool, force: bool) -> None:
     """Stop everything and leave nothing behind. Harmless when nothing is up."""
     with make_reporter() as report:
-        found = run(Stack.of(project_dir, backend=None, report=report).down())
+        found = run(Stack.of(project_dir, backend=None, report=report).down(force=force))
     if purge_cache:
         from test_framework.stack.preparation import purge_caches
 
@@ -143,6 +145,20 @@ def logs(project_dir: Path, service: str | None, lines: int) -> None:
         if service is None:
             click.echo(f"==> {name} <==")
         click.echo(text)
+
+
+@cli.command()
+@click.option("--kept", is_flag=True, help="Drop what was kept of failed tests, too.")
+@json_option
+@click.pass_obj
+def reap(project_dir: Path, *, kept: bool, as_json: bool) -> None:
+    """Drop the databases that test runs which died left behind. Runs that are alive lose nothing."""
+    from test_framework.cli.output import show_reaped
+    from test_framework.environment import reap as work
+
+    settings = _quiet_stack(project_dir).settings()
+    report = run(work(settings.endpoints, timeout=settings.query_timeout, kept=kept))
+    sys.exit(0 if show_reaped(report, as_json=as_json) else EXIT_SERVER)
 
 
 @cli.command()

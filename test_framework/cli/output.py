@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import shlex
 from collections.abc import Iterable
@@ -10,12 +11,13 @@ from typing import Any
 
 import click
 
+from test_framework.isolation.values import ReapReport
 from test_framework.settings import Settings
 from test_framework.stack.checks import Check
 from test_framework.stack.lifecycle import Stack, UpResult
 from test_framework.state import StackState
 
-__all__ = ["describe_up", "environment_text", "show_checks", "show_status"]
+__all__ = ["describe_up", "environment_text", "show_checks", "show_reaped", "show_status"]
 
 
 def describe_up(result: UpResult, *, as_json: bool) -> None:
@@ -92,6 +94,21 @@ def show_checks(checks: Iterable[Check], *, as_json: bool) -> bool:
         if check.fix and check.ok is not True:
             click.echo(f"      fix: {check.fix}")
     return passed
+
+
+def show_reaped(report: ReapReport, *, as_json: bool) -> bool:
+    """What was reclaimed; returns whether nothing had to be left."""
+    if as_json:
+        values = {**dataclasses.asdict(report), "total": report.total}
+        click.echo(json.dumps(values, indent=1))
+        return not report.failures
+    each = ", ".join(f"{count} in {service}" for service, count in sorted(report.reclaimed.items()))
+    reclaimed = sum(report.reclaimed.values())
+    click.echo(f"{report.sessions} dead sessions, {reclaimed} namespaces reclaimed ({each or 'none'})")
+    click.echo(f"{report.outdated} ready databases of older seeds dropped, {report.kept} kept ones dropped")
+    for failure in report.failures:
+        click.echo(f"FAIL  {failure}")
+    return not report.failures
 
 
 def environment_text(settings: Settings, style: str) -> str:

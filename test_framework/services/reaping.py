@@ -11,17 +11,19 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+import asyncpg
+
 from test_framework.endpoints import Endpoints
 from test_framework.errors import FrameworkError
 from test_framework.isolation.values import ReapReport
 from test_framework.services.clickhouse.client import ask as ask_clickhouse
 from test_framework.services.clickhouse.isolation import ClickHouseAdmin, current_template
 from test_framework.services.clickhouse.isolation import drop_leased_database as drop_clickhouse
-from test_framework.services.postgres.client import ask
-from test_framework.services.postgres.control import advisory_key, open_control, read_record
+from test_framework.services.postgres.client import CONTROL_DATABASE, ask, connect
+from test_framework.services.postgres.control import advisory_key, read_record
 from test_framework.services.postgres.databases import Connection
 from test_framework.services.postgres.isolation import drop_leased_database as drop_postgres
-from test_framework.services.postgres.ledger_schema import SCHEMA, ensure_schema
+from test_framework.services.postgres.ledger_schema import SCHEMA, has_schema
 from test_framework.services.redis.client import RedisReplyError
 from test_framework.services.redis.isolation import RedisAdmin
 from test_framework.waiting import Deadline
@@ -43,34 +45,36 @@ FROM {SCHEMA}.sessions s WHERE {_IS_HELD} ORDER BY started_at
 
 
 async def reap(
-    endpoints: Endpoints, *, timeout: float, kept: bool = False, stop: Callable[[], bool] = lambda: False
+    endpoints: Endpoints,
+    *,
+    timeout: float,
+    kept: bool = False,
+    pool: bool = False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> ReapReport:
     """Reclaim what dead sessions left, and ready copies of templates that nobody uses any more.
 
     Args:
         timeout: seconds for one statement.
         kept: drop what users asked to keep, too.
+        pool: drop all ready copies, too.
         stop: asked before each namespace; what is left then is for the next reaper.
 
     Raises:
         ServiceUnavailable: Postgres, which keeps the books, does not answer.
     """
     async with AsyncExitStack() as stack:
-
-        async def begin() -> Connection:
-            connection = await stack.enter_async_context(
-                open_control(endpoints.postgres, timeout, application="reaper")
-            )
-            await ensure_schema(connection)
-            return connection
-
-        connection = await ask(endpoints.postgres, timeout, begin)
+        connection = await ask(endpoints.postgres, timeout, lambda: _open_ledger(stack, endpoints, timeout))
+        if connection is None:
+            return ReapReport()
         reaper = _Reaper(connection, endpoints, timeout, stop)
         stack.push_async_callback(reaper.close)
         await reaper.dead_sessions()
         await reaper.outdated()
         if kept:
             await reaper.kept()
+        if pool:
+            await reaper.pool()
         return reaper.report
 
 
@@ -82,11 +86,21 @@ async def live_sessions(endpoints: Endpoints, *, timeout: float) -> Sequence[str
     """
 
     async def question() -> Sequence[str]:
-        async with open_control(endpoints.postgres, timeout, application="reaper") as connection:
-            await ensure_schema(connection)
-            return [row["session"] for row in await connection.fetch(_ALIVE)]
+        async with AsyncExitStack() as stack:
+            connection = await _open_ledger(stack, endpoints, timeout)
+            return [row["session"] for row in await connection.fetch(_ALIVE)] if connection else []
 
     return await ask(endpoints.postgres, timeout, question)
+
+
+async def _open_ledger(stack: AsyncExitStack, endpoints: Endpoints, timeout: float) -> Connection | None:
+    """A connection to the ledger; ``None`` where nobody ever had a session."""
+    opened = connect(endpoints.postgres, database=CONTROL_DATABASE, timeout=timeout, application="reaper")
+    try:
+        connection = await stack.enter_async_context(opened)
+    except asyncpg.InvalidCatalogNameError:
+        return None
+    return connection if await has_schema(connection) else None
 
 
 class _Reaper:
@@ -179,6 +193,9 @@ class _Reaper:
 
     async def kept(self) -> None:
         self._kept += await self._discard("state = 'kept'")
+
+    async def pool(self) -> None:
+        self._outdated += await self._discard("state = 'ready'")
 
     async def _drop(self, service: str, name: str) -> bool:
         if service in self._failures or self._stop():

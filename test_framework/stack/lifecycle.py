@@ -171,10 +171,13 @@ class Stack:
             return None
         return health
 
-    async def down(self) -> bool:
+    async def down(self, *, force: bool = False) -> bool:
         """End everything that belongs to the stack and forget it. Returns whether there was anything.
 
         Works without a state file, and with one that cannot be read: every backend is asked for leftovers.
+
+        Raises:
+            StackBusy: tests are running on it, and ``force`` is not set.
         """
         async with self._lock("down") as lock:
             try:
@@ -182,6 +185,8 @@ class Stack:
             except SettingsError:
                 state = None
             found = state is not None
+            if state:
+                await self._leave(state, force=force)
             for name in ("native", "compose"):
                 mine = state if state and state.backend == name else None
                 if mine or name == "native" or _engine_answers():
@@ -189,6 +194,17 @@ class Stack:
             remove_state(self.directory)
             lock.forget()
         return found
+
+    async def _leave(self, state: StackState, *, force: bool) -> None:
+        """Servers that somebody else runs go on running, so what tests left there is dropped."""
+        from test_framework.stack.sessions import reclaim_all, refuse_live_sessions
+
+        if not force:
+            await refuse_live_sessions(state.endpoints)
+        if state.backend == "external":
+            report = await reclaim_all(state.endpoints, timeout=self.settings().query_timeout)
+            for failure in report.failures:
+                self.report("", f"not reclaimed: {failure}")
 
     async def seed(self, *, force: bool) -> SeedReport:
         """Bring the running stack's seed up to date; ``force`` loads it again although nothing has changed.

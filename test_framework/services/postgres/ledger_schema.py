@@ -6,7 +6,7 @@ from test_framework.errors import ServiceUnavailable
 from test_framework.services.postgres.control import advisory_key
 from test_framework.services.postgres.databases import Connection
 
-__all__ = ["SCHEMA", "VERSION", "ensure_schema"]
+__all__ = ["SCHEMA", "VERSION", "ensure_schema", "has_schema"]
 
 SCHEMA = "isolation"
 # Raised when a table changes its meaning: an older client then refuses instead of misreading.
@@ -48,18 +48,27 @@ async def ensure_schema(connection: Connection) -> None:
     Raises:
         ServiceUnavailable: they are there and another version of this package made them.
     """
-    if await _version(connection) is None:
+    if not await has_schema(connection):
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock($1)", advisory_key("ledger"))
-            if await _version(connection) is None:
+            if not await has_schema(connection):
                 await connection.execute(_TABLES)
+
+
+async def has_schema(connection: Connection) -> bool:
+    """Whether the ledger's tables are there.
+
+    Raises:
+        ServiceUnavailable: they are, and another version of this package made them.
+    """
     version = await _version(connection)
-    if version != VERSION:
+    if version not in (None, VERSION):
         raise ServiceUnavailable(
             f"the stack's ledger has version {version}, this client knows version {VERSION}",
             service="test-postgres",
             fix="use the same version of this package everywhere, or start the stack anew: make test-down test-up",
         )
+    return version is not None
 
 
 async def _version(connection: Connection) -> int | None:
