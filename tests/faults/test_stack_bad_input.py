@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ OVERRIDES = {
     "tmpfs options are a number": (
         HEAD + "    volumes:\n      - {type: tmpfs, target: /x, tmpfs: 5}\n",
         2,
-        3,
+        4,
         "'tmpfs'",
     ),
     "unparsable port": (HEAD + '    ports: !override ["127.0.0.1:abc:5432"]\n', 2, 3, "'abc' is not a port number"),
@@ -343,7 +344,8 @@ def test_a_server_that_dies_at_its_start_is_told_with_its_log(stack: NativeStack
 def test_a_server_that_never_answers_is_told_after_the_time_the_user_gave(stack: NativeStack) -> None:
     patient = scripted_redis(stack, "exec sleep 600").having(TEST_SERVICE_STARTUP_TIMEOUT="3")
     told = patient.fails(4, "up", "--backend", "native")
-    assert "test-redis is not healthy after 3 s" in told
+    # A slow machine has had no time for another one either.
+    assert re.search(r"error: test-\w+ is not healthy after 3 s", told)
     assert "unreachable" in told
     assert "TEST_SERVICE_STARTUP_TIMEOUT" in told
     assert stack.traces() == []

@@ -14,7 +14,7 @@ ANSWERS = {
     "works": 'case "$1" in version) echo 27.1;; compose) echo 2.29.0;; esac',
     "no daemon": "echo 'Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?' >&2; exit 1",
     "no permission": "echo 'permission denied while trying to connect to the Docker daemon socket' >&2; exit 1",
-    "no compose": 'case "$1" in version) echo 27.1;; *) echo "docker: \'compose\' is not a docker command" >&2; exit 1;; esac',
+    "no compose": "[ $1 = version ] && echo 27.1 && exit; echo docker: compose is not a docker command >&2; exit 1",
     "silent failure": "exit 1",
 }
 
