@@ -7,7 +7,6 @@ none, the copy that is made next goes to whoever waits longest.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -52,6 +51,7 @@ class ClonePool:
         self._room.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._creating = 0
+        self._stuck: list[str] = []
         self._janitor: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -171,7 +171,8 @@ class ClonePool:
             try:
                 await self._take_back(name)
             except FrameworkError as error:
-                self._report(f"the {self._clones.service} database {name} could not be dropped: {error}")
+                self._stuck.append(name)
+                self._report(f"the {self._clones.service} database {name} could not be dropped yet: {error}")
             if self._returning.qsize() <= self._backlog:
                 self._room.set()
 
@@ -203,5 +204,6 @@ class ClonePool:
             waiter.cancel()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(FrameworkError):
-            await self._clean_up()
+        for name in self._stuck:  # once more: the server may have recovered since
+            self._returning.put_nowait(name)
+        await self._clean_up()

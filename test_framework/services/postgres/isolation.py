@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 import asyncpg
 
 from test_framework.endpoints import PostgresEndpoint
 from test_framework.errors import ServiceUnavailable
 from test_framework.isolation.names import Names
-from test_framework.services.postgres.client import CONTROL_DATABASE, ask, connect, quote_literal
+from test_framework.services.postgres.client import CONTROL_DATABASE, ask, connect, quote_identifier, quote_literal
 from test_framework.services.postgres.control import read_record
 from test_framework.services.postgres.databases import Connection, clone_database, drop_database, empty_database
 from test_framework.services.postgres.ledger import PostgresLedger
+from test_framework.services.postgres.ledger_schema import SCHEMA
+from test_framework.services.postgres.patience import LOST, is_lost, patiently
 from test_framework.services.postgres.template import is_built
 from test_framework.waiting import Deadline
 
 __all__ = ["AdminConnections", "PostgresClones", "drop_leased_database"]
 
+T = TypeVar("T")
+
 # Counters of a database that nobody has written to, in a server that counts, as somebody who cannot switch that off.
 # Whatever changes a row, of the catalogs too, counts; what remains are sequences and the database's own properties.
-_UNTOUCHED = """
-SELECT s.tup_inserted + s.tup_updated + s.tup_deleted = 0
+_UNTOUCHED = f"""
+SELECT pg_stat_get_bgwriter_stat_reset_time() < (  -- a crash sets all counters to zero
+        SELECT since FROM {SCHEMA}.namespaces WHERE service = 'postgres' AND name = $1)
+   AND s.tup_inserted + s.tup_updated + s.tup_deleted = 0
    AND current_setting('track_counts')::boolean
    AND current_setting('server_version_num')::integer >= 150000
    AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
@@ -49,7 +56,6 @@ class AdminConnections:
         self._exit = AsyncExitStack()
         self._free: list[Connection] = []
         self._room = asyncio.Semaphore(limit)
-        self.opened = 0
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[Connection]:
@@ -66,10 +72,39 @@ class AdminConnections:
             connection = self._free.pop()
             if not connection.is_closed():
                 return connection
-        self.opened += 1
-        return await self._exit.enter_async_context(
-            connect(self._endpoint, database=CONTROL_DATABASE, timeout=self._timeout, application="isolation")
-        )
+
+        async def opened() -> Connection:
+            return await self._exit.enter_async_context(
+                connect(self._endpoint, database=CONTROL_DATABASE, timeout=self._timeout, application="isolation")
+            )
+
+        return await patiently(opened, self._timeout)
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """``await work(connection)``; once more on a new connection if this one had broken while nobody used it.
+
+        Raises:
+            ServiceUnavailable: or ``AuthenticationRefused``, for every error of the driver.
+        """
+
+        async def attempt() -> T:
+            try:
+                return await self._run(work)
+            except LOST as error:
+                if not is_lost(error, closed=True):
+                    raise
+            return await self._run(work)
+
+        return await ask(self._endpoint, self._timeout, attempt)
+
+    async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        async with self.use() as connection:
+            try:
+                return await work(connection)
+            except LOST as error:
+                if is_lost(error, closed=connection.is_closed()):
+                    connection.terminate()
+                raise
 
     async def close(self) -> None:
         self._free.clear()
@@ -99,33 +134,43 @@ class PostgresClones:
         self._admin = AdminConnections(endpoint, limit=limit, timeout=timeout)
         self._connect_timeout = connect_timeout
         self._template = ""
-        self._sequences: str | None = None
+        self._sequences: int | None = None
 
     async def template(self) -> str:
         if not self._template:
-            self._template = await ask(self._endpoint, self._timeout, self._find_template)
+            self._template = await self._admin.run(self._find_template)
             await self.ledger.use_template(self._template)
         return self._template
 
-    async def _find_template(self) -> str:
-        async with self._admin.use() as connection:
-            record = await read_record(connection, self._endpoint.database)
-            if record is None or not await is_built(connection, record.template):
-                raise ServiceUnavailable(
-                    "there is no template to clone databases from",
-                    service="test-postgres",
-                    where=self._endpoint.safe_dsn,
-                    cause=f"its template {record.template} is gone" if record else "the database was never seeded",
-                    fix="seed the stack: make test-seed",
-                )
-            return record.template
+    async def _find_template(self, connection: Connection) -> str:
+        record = await read_record(connection, self._endpoint.database)
+        if record is None or not await is_built(connection, record.template):
+            raise ServiceUnavailable(
+                "there is no template to clone databases from",
+                service="test-postgres",
+                where=self._endpoint.safe_dsn,
+                cause=f"its template {record.template} is gone" if record else "the database was never seeded",
+                fix="seed the stack: make test-seed",
+            )
+        return record.template
 
     async def create(self, name: str, template: str) -> None:
-        async def work() -> None:
-            async with self._admin.use() as connection:
-                await clone_database(connection, template, name)
+        await self._admin.run(lambda connection: self._create(connection, name, template))
 
-        await ask(self._endpoint, self._timeout, work)
+    async def _create(self, connection: Connection, name: str, template: str) -> None:
+        try:
+            await clone_database(connection, template, name)
+        except asyncpg.DuplicateDatabaseError:  # the first attempt had got further than we were told
+            await drop_leased_database(connection, self._endpoint, name, Deadline.after(self._timeout))
+            await clone_database(connection, template, name)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise ServiceUnavailable(
+                f"the role {self._endpoint.user} may not create databases",
+                service="test-postgres",
+                where=self._endpoint.address,
+                cause=str(error),
+                fix=f"as a superuser: ALTER ROLE {quote_identifier(self._endpoint.user)} CREATEDB",
+            ) from error
 
     async def adopt(self, name: str) -> str:
         if self._names.is_own(name):
@@ -135,32 +180,27 @@ class PostgresClones:
         return new
 
     async def destroy(self, name: str) -> None:
-        async def work() -> None:
-            async with self._admin.use() as connection:
-                await drop_leased_database(connection, self._endpoint, name, Deadline.after(self._timeout))
-
-        await ask(self._endpoint, self._timeout, work)
+        deadline = Deadline.after(self._timeout)
+        await self._admin.run(lambda connection: drop_leased_database(connection, self._endpoint, name, deadline))
 
     async def untouched(self, name: str) -> bool:
-        async def work() -> bool:
-            async with self._admin.use() as connection:
-                await empty_database(connection, name, Deadline.after(self._timeout))
-                clean = bool(await connection.fetchval(_UNTOUCHED, name, self._template))
-            return clean and await self._no_sequences(name)
+        async def work(connection: Connection) -> bool:
+            await empty_database(connection, name, Deadline.after(self._timeout))
+            return bool(await connection.fetchval(_UNTOUCHED, name, self._template))
 
-        return await ask(self._endpoint, self._timeout, work)
+        return await self._admin.run(work) and await self._no_sequences(name)
 
     async def _no_sequences(self, name: str) -> bool:
         """Calls of ``nextval`` are the one change that no counter shows, so a template with sequences is out."""
         if self._sequences is None:
-            async with connect(
-                replace(self._endpoint, database=name), timeout=self._connect_timeout, application="isolation"
-            ) as connection:
-                count = await connection.fetchval("SELECT count(*) FROM pg_class WHERE relkind = 'S'")
-            async with self._admin.use() as admin:
-                await empty_database(admin, name, Deadline.after(self._timeout))
-            self._sequences = "some" if count else "none"
-        return self._sequences == "none"
+            self._sequences = await ask(self._endpoint, self._timeout, lambda: self._count_sequences(name))
+            await self._admin.run(lambda connection: empty_database(connection, name, Deadline.after(self._timeout)))
+        return self._sequences == 0
+
+    async def _count_sequences(self, name: str) -> int:
+        inside = connect(self.endpoint(name), timeout=self._connect_timeout, application="isolation")
+        async with inside as connection:
+            return int(await connection.fetchval("SELECT count(*) FROM pg_class WHERE relkind = 'S'"))
 
     def endpoint(self, name: str) -> PostgresEndpoint:
         return replace(self._endpoint, database=name)

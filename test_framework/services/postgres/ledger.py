@@ -23,6 +23,7 @@ from test_framework.services.postgres.client import ask, quote_identifier
 from test_framework.services.postgres.control import advisory_key, open_control
 from test_framework.services.postgres.databases import Connection
 from test_framework.services.postgres.ledger_schema import SCHEMA, ensure_schema
+from test_framework.services.postgres.patience import LOST, is_lost, patiently
 
 __all__ = ["PostgresLedger"]
 
@@ -82,15 +83,6 @@ _CONNECTIONS = """
 SELECT coalesce(nullif(application_name, ''), 'unnamed') || ' in ' || datname AS holder, count(*) AS held
 FROM pg_stat_activity WHERE backend_type = 'client backend' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 10
 """
-_LOST = (
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    OSError,
-)
 
 
 class PostgresLedger:
@@ -188,7 +180,7 @@ class PostgresLedger:
                     f" AND NOT EXISTS (SELECT FROM {_TABLE} WHERE session_id = s.id)",
                     self._session,
                 )
-            except (*_LOST, asyncpg.PostgresError, TimeoutError):
+            except (*LOST, asyncpg.PostgresError, TimeoutError):
                 pass  # the lock goes with the connection, and the reaper comes by
         await self._exit.aclose()
 
@@ -209,8 +201,8 @@ class PostgresLedger:
                 connection = await self._connected()
                 try:
                     return await work(connection)
-                except _LOST as error:
-                    if isinstance(error, asyncpg.InterfaceError) and not connection.is_closed():
+                except LOST as error:
+                    if not is_lost(error, closed=connection.is_closed()):
                         raise
                     connection.terminate()  # its goodbye may still be on the way
                 return await work(await self._connected())
@@ -225,9 +217,12 @@ class PostgresLedger:
         await self._exit.aclose()
         self._exit = AsyncExitStack()
         application = f"{self._identity.run_id[:8]}:{self._identity.worker_id}"
-        connection = await self._exit.enter_async_context(
-            open_control(self._endpoint, self._timeout, application=application)
-        )
+
+        async def connect() -> Connection:
+            opened = open_control(self._endpoint, self._timeout, application=application)
+            return await self._exit.enter_async_context(opened)
+
+        connection = await patiently(connect, self._timeout)
         await connection.execute(_KEEPALIVE)
         await ensure_schema(connection)
         if not (self._session and await self._resume(connection)):

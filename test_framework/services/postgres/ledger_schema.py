@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncpg
+
 from test_framework.errors import ServiceUnavailable
 from test_framework.services.postgres.control import advisory_key
 from test_framework.services.postgres.databases import Connection
@@ -61,7 +63,10 @@ async def has_schema(connection: Connection) -> bool:
     Raises:
         ServiceUnavailable: they are, and another version of this package made them.
     """
-    version = await _version(connection)
+    try:
+        version = await _version(connection)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise await _foreign(connection, error) from error
     if version not in (None, VERSION):
         raise ServiceUnavailable(
             f"the stack's ledger has version {version}, this client knows version {VERSION}",
@@ -69,6 +74,18 @@ async def has_schema(connection: Connection) -> bool:
             fix="use the same version of this package everywhere, or start the stack anew: make test-down test-up",
         )
     return version is not None
+
+
+async def _foreign(connection: Connection, error: asyncpg.PostgresError) -> ServiceUnavailable:
+    owner, user = await connection.fetchrow(
+        "SELECT pg_get_userbyid(nspowner), current_user FROM pg_namespace WHERE nspname = $1", SCHEMA
+    ) or ("nobody", "nobody")
+    return ServiceUnavailable(
+        f"the role {user} may not use the stack's ledger, which the role {owner} made",
+        service="test-postgres",
+        cause=str(error),
+        fix=f"let everybody who shares this stack use one role: TEST_POSTGRES_USER={owner}",
+    )
 
 
 async def _version(connection: Connection) -> int | None:

@@ -13,6 +13,7 @@ from test_framework.endpoints import PostgresEndpoint
 from test_framework.services.asking import ask_server
 from test_framework.services.postgres.client import close, diagnose, endpoint_dsn
 from test_framework.services.postgres.databases import Connection
+from test_framework.services.postgres.patience import patiently
 from test_framework.services.postgres.transaction_blocks import IsolatedStatement, IsolatedTransaction
 from test_framework.services.postgres.transaction_control import Kind, is_read_only, isolation_level, kind_of, split
 from test_framework.services.postgres.transaction_listeners import Listeners
@@ -77,7 +78,9 @@ class IsolatedConnection:
                 server_settings={"application_name": APPLICATION},
             )
 
-        connection = await ask_server("postgres", endpoint.address, timeout, connect, diagnose)
+        connection = await ask_server(
+            "postgres", endpoint.address, timeout, lambda: patiently(connect, timeout / 2), diagnose
+        )
         return cls(connection, endpoint, isolation=isolation, savepoints=savepoints)
 
     async def begin(self) -> None:

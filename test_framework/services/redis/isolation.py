@@ -62,8 +62,9 @@ class RedisAdmin:
     async def _run(self, work: Callable[[RedisClient], Awaitable[T]]) -> T:
         async def attempt() -> T | RedisReplyError:
             async with self._lock:
+                client = self._client or await self._open()  # refused credentials are no reply to a command
                 try:
-                    return await work(self._client or await self._open())
+                    return await work(client)
                 except RedisReplyError as error:
                     return error
                 except (OSError, EOFError):
