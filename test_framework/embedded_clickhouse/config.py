@@ -20,12 +20,10 @@ DISPLAY_NAME = "embedded ClickHouse"
 _REVOKED_SOURCES = "SQLITE, HIVE, HDFS, JDBC, ODBC"
 #: Engines that run programs or open host files by path.
 _REVOKED_ENGINES = ("Executable", "ExecutablePool", "SQLite", "IcebergLocal", "DeltaLakeLocal", "PaimonLocal", "Hive")
-#: Settings that name files of the host to read or to write.
+#: Settings that name files of the host to write.
 _CONSTANT_SETTINGS = (
     "output_format_schema",
     "input_format_record_errors_file_path",
-    "format_template_row",
-    "format_template_resultset",
     "rename_files_after_processing",
 )
 

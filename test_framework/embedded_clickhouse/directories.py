@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.options import Options
 from test_framework.embedded_clickhouse.settings import quote_identifier
 from test_framework.embedded_clickhouse.system_views import create_views
+from test_framework.errors import ServiceUnavailable
 
 __all__ = ["Directories", "open_engine"]
 
@@ -25,14 +27,44 @@ class Directories:
     spool: Path
     configuration: Path
 
+    lock: int
+
     @staticmethod
     def prepare(path: Path) -> Directories:
-        """Create what is missing; what an earlier process spooled goes."""
-        found = Directories(*(path / name for name in ("data", "user_files", "spool", "configuration")))
+        """Create what is missing; what an earlier process spooled goes.
+
+        Raises:
+            ServiceUnavailable: another process is using the directory.
+        """
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = Directories(
+            data=path / "data",
+            user_files=path / "user_files",
+            spool=path / "spool",
+            configuration=path / "configuration",
+            lock=_lock(path / "lock"),
+        )
         shutil.rmtree(found.spool, ignore_errors=True)
         for directory in (found.data, found.user_files, found.spool, found.configuration):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         return found
+
+
+def _lock(path: Path) -> int:
+    """Hold the directory for the life of this process; the engine's own lock comes too late to protect the spool."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ServiceUnavailable(
+            "another process is using the data directory",
+            service="embedded-clickhouse",
+            where=str(path.parent),
+            cause=str(error),
+            fix="one process per data directory: stop the other one or choose another --path",
+        ) from error
+    return descriptor
 
 
 def open_engine(options: Options, directories: Directories) -> Engine:

@@ -19,6 +19,7 @@ from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseE
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.multipart import ExternalTable, read_multipart
 from test_framework.embedded_clickhouse.options import Options
+from test_framework.embedded_clickhouse.pipes import PipePool
 from test_framework.embedded_clickhouse.plan import Planner
 from test_framework.embedded_clickhouse.query_log import ClientInfo, QueryLog
 from test_framework.embedded_clickhouse.registry import Registry
@@ -49,7 +50,8 @@ class QueryHandler:
         self.registry = Registry(engine, limit=options.max_concurrent_queries)
         self.log = QueryLog(engine, keep=options.query_log_rows)
         self.executor: Executor = ThreadPoolExecutor(options.max_concurrent_queries + 4, thread_name_prefix="query")
-        self.planner = Planner(engine, self.executor, self.registry, spool, user_files)
+        pipes = PipePool(spool, keep=options.max_concurrent_queries)
+        self.planner = Planner(engine, self.executor, self.registry, spool, pipes, user_files)
         self._ending: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: web.BaseRequest, query: QueryRequest) -> web.StreamResponse:
@@ -114,7 +116,7 @@ class QueryHandler:
     ) -> web.StreamResponse:
         error: ClickHouseError | None = None
         try:
-            self.planner.check(body.statement)
+            self.planner.check(body.statement, query)
             await self._flush_logs(body.statement)
             source = self.planner.source(job, body, query)
             ending.source = source

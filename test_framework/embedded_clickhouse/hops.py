@@ -38,6 +38,11 @@ class Hops:
         """Make a call and wait for it. A cancellation ends the waiting, not the call: see ``end``."""
         return await asyncio.shield(self.begin(work))
 
+    async def wait(self) -> None:
+        """Wait for the call under way, if there is one; its error is raised."""
+        if self.future is not None:
+            await asyncio.shield(self.future)
+
     @property
     def busy(self) -> bool:
         """Whether a call is under way."""

@@ -55,7 +55,10 @@ class InsertSource:
             size += len(piece)
             if size >= _PIECE:
                 data, pending, size = b"".join(pending), [], 0
-                await self._hops.run(partial(self._append, data))
+                # The engine parses this piece while the next one arrives.
+                await self._hops.wait()
+                self._hops.begin(partial(self._append, data))
+        await self._hops.wait()
         # A small insert is this hop alone.
         await self._hops.run(partial(self._finish, b"".join(pending)))
         return b""

@@ -117,8 +117,9 @@ class Job:
         connection, self.connection = self.connection, None
         if connection is None:
             return
+        tables, self.externals = self.externals, []
         if self.session is None:
             connection.close()
             return
-        for table in self.externals:
+        for table in tables:
             table.drop(connection)

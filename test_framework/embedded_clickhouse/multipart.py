@@ -72,10 +72,10 @@ async def read_multipart(request: web.BaseRequest, query: QueryRequest, *, limit
 def _sort(query: QueryRequest, files: list[tuple[str, bytes]], fields: dict[str, str]) -> list[ExternalTable]:
     tables = []
     for name, data in files:
-        described = {
-            part: fields.pop(f"{name}_{part}", None) or query.settings.pop(f"{name}_{part}", None)
-            for part in ("format", "types", "structure")
-        }
+        described = {}
+        for part in ("format", "types", "structure"):
+            in_url = query.settings.pop(f"{name}_{part}", None)
+            described[part] = fields.pop(f"{name}_{part}", None) or in_url
         tables.append(ExternalTable(name, _structure(name, described), described["format"] or "TabSeparated", data))
     for key, value in fields.items():
         add_argument(query, key, value)

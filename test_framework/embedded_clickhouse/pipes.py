@@ -13,7 +13,7 @@ import itertools
 import os
 from pathlib import Path
 
-__all__ = ["ResultPipe"]
+__all__ = ["PipePool", "ResultPipe"]
 
 _SIZE = 1 << 20
 _NUMBERS = itertools.count(1)
@@ -59,10 +59,35 @@ class ResultPipe:
             finished.remove_done_callback(wake)
             loop.remove_reader(self._fd)
 
-    def close(self) -> None:
+    def remove(self) -> None:
         """Remove the pipe. Only when nobody writes into it any more."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-            with contextlib.suppress(OSError):
-                Path(self.path).unlink()
+        os.close(self._fd)
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)  # noqa: PTH108 - twice as fast, and this is on the way of every query
+
+
+class PipePool:
+    """Pipes that are used again: making and removing one costs as much as a small query.
+
+    Args:
+        directory: private directory for them.
+        keep: how many are kept for later.
+    """
+
+    def __init__(self, directory: Path, *, keep: int) -> None:
+        self._directory = directory
+        self._keep = keep
+        self._free: list[ResultPipe] = []
+
+    def take(self) -> ResultPipe:
+        """An empty pipe that nobody writes into."""
+        return self._free.pop() if self._free else ResultPipe(self._directory)
+
+    def give_back(self, pipe: ResultPipe) -> None:
+        """Take back a pipe whose query has ended. What it still holds is thrown away."""
+        while pipe.read():
+            pass
+        if len(self._free) < self._keep:
+            self._free.append(pipe)
+        else:
+            pipe.remove()

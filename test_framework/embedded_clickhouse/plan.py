@@ -11,6 +11,7 @@ from pathlib import Path
 from test_framework.embedded_clickhouse.bodies import StatementBody
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
 from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError
+from test_framework.embedded_clickhouse.file_settings import check_file_settings
 from test_framework.embedded_clickhouse.guard import forbidden
 from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.inserts import InputSource, InsertSource
@@ -18,6 +19,7 @@ from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.lexer import tokens
 from test_framework.embedded_clickhouse.native import BlockRewriter
 from test_framework.embedded_clickhouse.native_output import NativeStream
+from test_framework.embedded_clickhouse.pipes import PipePool
 from test_framework.embedded_clickhouse.registry import Registry
 from test_framework.embedded_clickhouse.request import QueryRequest
 from test_framework.embedded_clickhouse.results import BufferedSource, DocumentSource, NativeSource, Source
@@ -46,9 +48,10 @@ class Planner:
     executor: Executor
     registry: Registry
     spool: Path
+    pipes: PipePool
     user_files: Path
 
-    def check(self, statement: Statement) -> None:
+    def check(self, statement: Statement, query: QueryRequest) -> None:
         """Refuse what a server refuses and the engine would do.
 
         Raises:
@@ -64,6 +67,7 @@ class Planner:
         if statement.kind is Kind.EMPTY:
             raise ClickHouseError(62, "SYNTAX_ERROR", "Syntax error: failed at position 1 (end of query)")
         text = statement.insert.head if statement.insert and not statement.insert.has_select else statement.text
+        check_file_settings(text, query.settings, files=self.user_files)
         if statement.verb == "SET" and b"ROLE" in text[:12].upper():
             return
         if _SUSPECT.search(text):
@@ -105,7 +109,7 @@ class Planner:
             job,
             self.engine,
             hops,
-            spool=self.spool,
+            pipes=self.pipes,
             statement=lambda path: with_outfile(statement, path) + suffix,
             plain=lambda connection: self._query(connection, job, statement.text, name),
         )

@@ -54,6 +54,11 @@ class ClientInfo:
     forwarded_for: str = ""
 
 
+#: Bytes of a statement that are remembered, as a server's ``log_queries_cut_to_length``.
+_CUT = 100_000
+_Ended = tuple[Job, ClientInfo, str, ClickHouseError | None, float]
+
+
 class QueryLog:
     """Remembers and writes out. ``add`` runs in the event loop, ``flush`` in worker threads.
 
@@ -63,6 +68,7 @@ class QueryLog:
 
     def __init__(self, engine: Engine, *, keep: int) -> None:
         self._keep = max(2, keep)
+        self._ended: deque[_Ended] = deque(maxlen=self._keep)
         self._rows: dict[str, deque[dict[str, object]]] = {name: deque(maxlen=self._keep) for name in _TABLES}
         for name, columns in _TABLES.items():
             engine.text(
@@ -89,8 +95,13 @@ class QueryLog:
 
     def add_query(self, job: Job, client: ClientInfo, *, verb: str, error: ClickHouseError | None) -> None:
         """Remember one statement that has ended: its start, and its end."""
-        if job.settings.get("log_queries") == "0":
-            return
+        if job.settings.get("log_queries") != "0":
+            # Rows are made when somebody reads them; most never are.
+            job.text, job.sql = job.text[:_CUT], b""
+            self._ended.append((job, client, verb, error, time.time()))
+
+    def _query_rows(self, ended: _Ended) -> None:
+        job, client, verb, error, now = ended
         stats = job.stats
         common = {
             **_times(job.started, "query_start_time"),
@@ -116,7 +127,7 @@ class QueryLog:
         }
         end = {
             **common,
-            **_times(time.time()),
+            **_times(now),
             "type": "QueryFinish",
             "query_duration_ms": stats.elapsed_ns // 1_000_000,
             "read_rows": stats.read_rows,
@@ -144,6 +155,8 @@ class QueryLog:
 
     def flush(self, engine: Engine, names: list[str]) -> None:
         """Write what is remembered to the tables."""
+        while self._ended:
+            self._query_rows(self._ended.popleft())
         for name in names:
             rows = self._rows[name]
             lines = []

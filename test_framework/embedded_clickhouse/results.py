@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
@@ -14,7 +13,7 @@ from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, translate
 from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.native_output import NativeStream
-from test_framework.embedded_clickhouse.pipes import ResultPipe
+from test_framework.embedded_clickhouse.pipes import PipePool, ResultPipe
 
 __all__ = ["BufferedSource", "DocumentSource", "NativeSource", "Source"]
 
@@ -78,7 +77,7 @@ class DocumentSource:
         engine: Engine,
         hops: Hops,
         *,
-        spool: Path,
+        pipes: PipePool,
         statement: Callable[[str], bytes],
         plain: Callable[[Connection], QueryResult],
     ) -> None:
@@ -87,7 +86,8 @@ class DocumentSource:
         self._engine = engine
         self._hops = hops
         self._rest = b""
-        self._pipe = ResultPipe(spool)
+        self._pipes = pipes
+        self._pipe: ResultPipe | None = pipes.take()
         self._sql = statement(self._pipe.path)
         self._future = hops.begin(self._run)
 
@@ -117,25 +117,27 @@ class DocumentSource:
         # A small result is complete before anything needs to be read; one wake-up instead of two.
         if not self._future.done():
             await asyncio.wait({self._future}, timeout=0.002)
+        pipe = self._pipe
+        assert pipe is not None, "read after close"
         while True:
             finished = self._future.done()
-            if data := self._pipe.read():
+            if data := pipe.read():
                 return data
             if finished:
                 self._future.result()
                 rest, self._rest = self._rest, b""
                 return rest
-            await self._pipe.wait(self._future)
+            await pipe.wait(self._future)
 
     async def close(self) -> None:
         # The pipe is read until the query has ended: the engine does not bear a reader that goes away.
-        try:
-            await self._hops.end(self._drain)
-        finally:
-            self._pipe.close()
+        await self._hops.end(self._drain)
+        pipe, self._pipe = self._pipe, None
+        if pipe is not None:
+            self._pipes.give_back(pipe)
 
     def _drain(self) -> None:
-        while self._pipe.read():
+        while self._pipe is not None and self._pipe.read():
             pass
 
 
@@ -149,14 +151,19 @@ class NativeSource:
         self._stream = stream
         self._ended = False
         self._ready: deque[bytes | memoryview] = deque()
+        self._next: asyncio.Future[list[bytes | memoryview]] | None = None
 
     @property
     def idle(self) -> bool:
         return self._ended and not self._hops.busy
 
     async def read(self) -> bytes | memoryview:
-        if not self._ready and not self._ended:
-            self._ready.extend(await self._hops.run(self._fetch))
+        if not self._ready and (self._next is not None or not self._ended):
+            future, self._next = self._next or self._hops.begin(self._fetch), None
+            self._ready.extend(await asyncio.shield(future))
+            if not self._ended:
+                # The engine works on the next blocks while these are sent.
+                self._next = self._hops.begin(self._fetch)
         return self._ready.popleft() if self._ready else b""
 
     def _fetch(self) -> list[bytes | memoryview]:

@@ -67,7 +67,7 @@ def start_server(path: Path, *arguments: str, environ: dict[str, str] | None = N
                 *("--port", "0", "--port-file", str(port_file), *arguments),
             ],
             env={**os.environ, **settings},
-            preexec_fn=_die_with_parent,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, and nothing else can ask for it
             stdout=log,
             stderr=subprocess.STDOUT,
         )

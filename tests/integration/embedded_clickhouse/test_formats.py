@@ -70,12 +70,17 @@ async def test_every_format_goes_out(client: Client) -> None:
 
 async def test_every_format_that_goes_both_ways_brings_back_what_went_out(client: Client, table: str) -> None:
     await client.text(f"CREATE TABLE {table} (n UInt64, s String) ENGINE = Memory")
+    files = client.server.path / "user_files"
+    (files / "set.template").write_text("${data}\n")
+    (files / "row.template").write_text("${n:CSV},${s:CSV}")
+    templates = {"format_template_row": "row.template", "format_template_resultset": "set.template"}
     both = [n for n, i, o in await formats(client) if i and o and n not in APART | SINGLE | {"Null", "One"}]
     assert len(both) > 40
     failed = {}
     for name in both:
         await client.text(f"TRUNCATE TABLE {table}")
         limits = SETTINGS.get(name, {})
+        limits = templates if name.startswith("Template") else limits
         rows = 1 if name == "ProtobufSingle" else 3
         out = await client.send(
             f"SELECT number AS n, concat('r', toString(n)) AS s FROM numbers({rows}) FORMAT {name}", **limits

@@ -81,7 +81,7 @@ async def test_a_file_of_the_host_cannot_be_written(client: Client, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "setting", ["output_format_schema", "input_format_record_errors_file_path", "format_template_row"]
+    "setting", ["output_format_schema", "input_format_record_errors_file_path", "rename_files_after_processing"]
 )
 async def test_settings_that_name_files_cannot_be_changed(client: Client, setting: str, tmp_path: Path) -> None:
     reply = await client.send("SELECT 1", **{setting: str(tmp_path / "x")})
@@ -150,3 +150,20 @@ async def test_secrets_are_not_in_the_process_arguments_or_the_log(client: Clien
         assert client.server.password.encode() not in arguments.read_bytes()
     log = client.server.path.parent / f"{client.server.path.name}.log"
     assert client.server.password not in log.read_text()
+
+
+@pytest.mark.parametrize("setting", ["format_template_row", "format_template_resultset", "format_schema"])
+async def test_schemas_and_templates_outside_the_directory_are_refused(
+    client: Client, setting: str, secret: Path
+) -> None:
+    for value in (str(secret), f"../../../../../../../..{secret}"):
+        reply = await client.send("SELECT 1 AS a FORMAT Template", **{setting: value})
+        assert reply.headers["X-ClickHouse-Exception-Code"] == "481"
+        reply = await client.send(f"SELECT 1 AS a SETTINGS `{setting}` = '{value}' FORMAT Template")
+        assert reply.headers["X-ClickHouse-Exception-Code"] == "481"
+
+
+async def test_a_template_inside_the_directory_is_used(client: Client) -> None:
+    (client.server.path / "user_files" / "rows.template").write_text("<${a:CSV}>")
+    reply = await client.send("SELECT 1 AS a FORMAT Template", format_template_row="rows.template")
+    assert reply.body.strip() == b"<1>"
