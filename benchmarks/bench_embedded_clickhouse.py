@@ -2,8 +2,8 @@
 
     python benchmarks/bench_embedded_clickhouse.py [--quick] [--soak]
 
-Medians. Every figure of the endpoint is taken in turns with its bound, so that both meet the same noise. The skeleton is
-an aiohttp handler that opens a connection of the engine, runs ``SELECT 1`` in a thread pool and answers.
+Medians. Every figure of the endpoint is taken in turns with its bound, so that both meet the same noise. The skeleton
+is an aiohttp handler that opens a connection of the engine, runs ``SELECT 1`` in a thread pool and answers.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def small(endpoint: Child, bare: Child, rounds: int) -> None:
         ask(one, "SELECT 1"), ask(other, "SELECT 1")
     ours, theirs = in_turns(rounds, lambda: ask(one, "SELECT 1"), lambda: ask(other, "SELECT 1"))
     print(
-        f"SELECT 1                    {ours * 1e3:8.2f} ms   skeleton {theirs * 1e3:8.2f} ms   {ours / theirs:5.2f} x  (<= 1.30)"
+        f"SELECT 1                    {ours * 1e3:8.2f} ms   skeleton {theirs * 1e3:8.2f} ms   "
+        f"{ours / theirs:5.2f} x  (<= 1.30)"
     )
     pairs = [(throughput(endpoint, 8, 2), throughput(bare, 8, 2)) for _ in range(max(1, rounds // 100))]
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -191,14 +192,14 @@ def million(endpoint: Child, directory: Path, rounds: int) -> None:
 def gigabyte(endpoint: Child) -> None:
     connection = endpoint.connection()
     idle = endpoint.memory()
-    for format in ("TabSeparated", "Native", "JSON"):
-        connection.request("POST", "/", body=f"SELECT repeat('x', 1000) FROM numbers(1050000) FORMAT {format}")
+    for name in ("TabSeparated", "Native", "JSON"):
+        connection.request("POST", "/", body=f"SELECT repeat('x', 1000) FROM numbers(1050000) FORMAT {name}")
         response = connection.getresponse()
         peak = size = 0
         while chunk := response.read(1 << 20):
             size += len(chunk)
             peak = max(peak, endpoint.memory())
-        print(f"1 GB result, {format:<14} {(peak - idle) >> 20:8d} MiB above idle, {size >> 20} MiB sent    (<= 300)")
+        print(f"1 GB result, {name:<14} {(peak - idle) >> 20:8d} MiB above idle, {size >> 20} MiB sent    (<= 300)")
 
 
 def soak(endpoint: Child, seconds: float) -> None:
@@ -236,7 +237,8 @@ def soak(endpoint: Child, seconds: float) -> None:
         peak = max(peak, endpoint.memory())
         time.sleep(0.2)
     print(
-        f"50 clients, {seconds:.0f} s           {len(done)} operations, {len(lost)} lost, {(peak - before) >> 20} MiB above the start"
+        f"50 clients, {seconds:.0f} s           {len(done)} operations, {len(lost)} lost, "
+        f"{(peak - before) >> 20} MiB above the start"
     )
 
 
@@ -254,7 +256,8 @@ def main() -> None:
         directory = Path(name)
         endpoint, bare = Child("endpoint", directory), Child("skeleton", directory)
         print(
-            f"ready after                 {endpoint.ready:8.2f} s    skeleton {bare.ready:8.2f} s                (<= 1 s)"
+            f"ready after                 {endpoint.ready:8.2f} s    skeleton {bare.ready:8.2f} s    "
+            "            (<= 1 s)"
         )
         try:
             small(endpoint, bare, rounds)

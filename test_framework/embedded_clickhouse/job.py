@@ -10,7 +10,7 @@ from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryR
 from test_framework.embedded_clickhouse.errors import ClickHouseError
 from test_framework.embedded_clickhouse.multipart import ExternalTable
 from test_framework.embedded_clickhouse.sessions import Session
-from test_framework.embedded_clickhouse.settings import connect_with, quote_identifier
+from test_framework.embedded_clickhouse.settings import connect_with, quote_identifier, set_statement
 
 __all__ = ["Job", "Stats"]
 
@@ -83,7 +83,15 @@ class Job:
             connection.query(f"SET ROLE {quote_identifier(role)}")
         for table in self.externals:
             table.create(connection)
+        self._set_odd_params(connection)
         return connection
+
+    def _set_odd_params(self, connection: Connection) -> None:
+        """Values that are not UTF-8 cannot be handed over as text; a statement takes any bytes."""
+        odd = {name: value for name, value in self.params.items() if not value.isascii() and _is_odd(value)}
+        if odd:
+            connection.query(set_statement((f"param_{name}", value) for name, value in odd.items()))
+            self.params = {name: value for name, value in self.params.items() if name not in odd}
 
     def _connect(self, engine: Engine) -> Connection:
         if self.session is None:
@@ -123,3 +131,12 @@ class Job:
             return
         for table in tables:
             table.drop(connection)
+
+
+def _is_odd(value: str) -> bool:
+    """Whether the text stands for bytes that are not UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
