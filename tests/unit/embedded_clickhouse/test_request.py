@@ -38,7 +38,7 @@ def test_reading_methods_are_readonly(method: str, readonly: bool) -> None:
 )
 def test_a_bad_session_timeout_is_refused(raw: str) -> None:
     with pytest.raises(ClickHouseError) as refused:
-        read_request("POST", f"session_timeout={value}", {}).session_timeout()
+        read_request("POST", raw, {}).session_timeout()
     assert refused.value.code == 374
 
 
