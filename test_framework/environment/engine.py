@@ -137,7 +137,11 @@ class Engine:
             from test_framework.services.postgres.ledger import PostgresLedger
 
             ledger = PostgresLedger(self._endpoints.postgres, self._identity, timeout=self._options.connection_timeout)
-            await self._begin(ledger)
+            try:
+                await self._begin(ledger)
+            except BaseException:
+                await ledger.close()
+                raise
             self._ledger = ledger
             if self._options.reap_at_start:
                 self._reaping = asyncio.get_running_loop().create_task(self._reap())
