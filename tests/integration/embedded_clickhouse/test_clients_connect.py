@@ -222,15 +222,14 @@ def test_blocks_rows_and_columns_are_streamed(connect: Client) -> None:
 
 
 def test_a_stream_that_is_left_early_leaves_the_client_usable(connect: Client) -> None:
-    with connect.query_rows_stream("SELECT number, repeat('x', 10000) FROM numbers(100000)") as stream:
+    with connect.query_rows_stream("SELECT number, repeat('x', 10000) FROM numbers(20000)") as stream:
         for _, _ in zip(range(10), stream, strict=False):
             pass
     assert connect.command("SELECT 1") == 1
 
 
-@pytest.mark.parametrize("compression", [True, False])
-def test_an_error_in_the_middle_of_a_result_is_told_as_such(server: Server, compression: bool) -> None:
-    client = other(server, compress=compression)
+def test_an_error_in_the_middle_of_a_result_is_told_as_such(server: Server) -> None:
+    client = other(server, compress=False)  # a server holds compressed answers back, which makes it an ordinary error
     with pytest.raises(StreamFailureError, match=r"throwIf.*non-zero") as error:
         _ = client.query(
             "SELECT sleepEachRow(0.01), throwIf(number = 100) FROM numbers(200)",

@@ -80,15 +80,15 @@ async def test_a_stream_left_early_leaves_the_client_usable(connect: AsyncClient
     assert await connect.command("SELECT 1") == 1
 
 
-async def test_an_error_in_the_middle_is_told(connect: AsyncClient) -> None:
+async def test_an_error_in_the_middle_is_told(server: Server) -> None:
     sql = "SELECT sleepEachRow(0.01), throwIf(number = 100) FROM numbers(200)"
-    with pytest.raises(StreamFailureError, match="395"):
-        async with await connect.query_rows_stream(
-            sql, settings={"max_block_size": 1, "wait_end_of_query": 0}
-        ) as stream:
-            async for _ in stream:
-                pass
-    assert await connect.command("SELECT 1") == 1
+    early = {"max_block_size": 1, "wait_end_of_query": 0}
+    async with await connected(server, compress=False) as client:
+        with pytest.raises(StreamFailureError, match="395"):
+            async with await client.query_rows_stream(sql, settings=early) as stream:
+                async for _ in stream:
+                    pass
+        assert await client.command("SELECT 1") == 1
 
 
 async def test_one_bad_query_does_not_disturb_the_others(connect: AsyncClient) -> None:
