@@ -23,7 +23,14 @@ from test_framework.embedded_clickhouse.pipes import PipePool
 from test_framework.embedded_clickhouse.plan import Planner
 from test_framework.embedded_clickhouse.query_log import ClientInfo, QueryLog
 from test_framework.embedded_clickhouse.registry import Registry
-from test_framework.embedded_clickhouse.replies import Reply, ReplyHeaders, error_reply, send_result
+from test_framework.embedded_clickhouse.replies import (
+    HOLD_SECONDS,
+    PROGRESS_SECONDS,
+    Reply,
+    ReplyHeaders,
+    error_reply,
+    send_result,
+)
 from test_framework.embedded_clickhouse.request import QueryRequest
 from test_framework.embedded_clickhouse.sessions import Session, Sessions
 from test_framework.embedded_clickhouse.statement import Kind, Statement
@@ -158,6 +165,7 @@ class QueryHandler:
             encoder=encoder,
             executor=self.executor,
             whole=query.flag("wait_end_of_query") or query.flag("http_wait_end_of_query"),
+            patience=PROGRESS_SECONDS if query.flag("send_progress_in_http_headers") else HOLD_SECONDS,
             hold=max(query.number("buffer_size", 0), query.number("http_response_buffer_size", 0)),
             spool=self.spool,
         )

@@ -24,7 +24,9 @@ __all__ = ["Reply", "ReplyHeaders", "error_reply", "send_result"]
 
 #: What a server keeps before the first byte goes out: an error before that is a clean error with its own status.
 HOLD_BYTES = 1 << 20
+#: And for how long. A server that reports progress in headers has begun its answer with the first report.
 HOLD_SECONDS = 2.0
+PROGRESS_SECONDS = 0.05
 _EXPOSED = (
     "X-ClickHouse-Query-Id,X-ClickHouse-Summary,X-ClickHouse-Server-Display-Name,X-ClickHouse-Format,"
     "X-ClickHouse-Timezone,X-ClickHouse-Exception-Code,X-ClickHouse-Exception-Tag"
@@ -130,6 +132,7 @@ class Reply:
         extra: further headers.
         encoder: compression of the body.
         whole: keep everything until the end, so that an error always has its own status.
+        patience: seconds the first bytes are kept at most.
         hold: bytes kept before the first goes out; 0 for a server's megabyte.
         spool: directory for what is kept and does not fit into memory.
     """
@@ -142,6 +145,7 @@ class Reply:
     encoder: Encoder | None
     executor: Executor
     whole: bool
+    patience: float
     hold: int
     spool: Path
 
@@ -211,7 +215,7 @@ async def _hold_back(source: Source, reply: Reply, held: _Held) -> bool:
         if reply.whole:
             continue
         now = time.monotonic()
-        deadline = deadline or now + HOLD_SECONDS
+        deadline = deadline or now + reply.patience
         if held.size >= limit or now > deadline:
             return False
 
