@@ -264,6 +264,8 @@ async def _stream(response: web.StreamResponse, source: Source, reply: Reply, ta
             await _write(response, await reply.encode(piece))
     except ENGINE_ERRORS as raised:
         error = reply.job.error = translate(raised)
+        # The rows before it shall reach the client by themselves: some drop a piece that ends in an error.
+        await asyncio.sleep(0.02)
         await _write(response, await reply.encode(_tagged(error.text(reply.headers.version), tag)))
 
 
