@@ -19,9 +19,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from benchmarks.common import Section, machine
 
 ROWS = 1_000_000
 TABLE = "CREATE TABLE {t} (a UInt64, b UInt32, c String, d Float64) ENGINE = Memory"
@@ -240,6 +242,14 @@ def soak(endpoint: Child, seconds: float) -> None:
         f"50 clients, {seconds:.0f} s           {len(done)} operations, {len(lost)} lost, "
         f"{(peak - before) >> 20} MiB above the start"
     )
+
+
+def measure() -> Iterator[Section]:
+    """The same as the command line, in a process of its own: the engine allows one data directory a process."""
+    command = [sys.executable, "-m", "benchmarks.bench_embedded_clickhouse", "--quick", "--soak"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    body = f"`python -m benchmarks.bench_embedded_clickhouse --quick --soak` on {machine()}."
+    yield Section("Embedded ClickHouse endpoint", f"{body}\n\n```\n{done.stdout}```")
 
 
 def main() -> None:
