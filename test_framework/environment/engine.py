@@ -237,6 +237,9 @@ class Engine:
             await asyncio.gather(self._reaping, return_exceptions=True)
         await asyncio.gather(*(allocator.close() for allocator in self._allocators.values()), return_exceptions=True)
         if self._ledger is not None:
+            with contextlib.suppress(FrameworkError):
+                for service, name in await self._ledger.mine():
+                    await self._allocators[service].discard(name)
             await self._ledger.close()
         for close in self._closers:
             await close()

@@ -18,6 +18,7 @@ class State(StrEnum):
 
     CREATING = "creating"  # a session is making it; without that session it is garbage
     READY = "ready"  # in the pool, nobody's
+    RESERVED = "reserved"  # a session's, for its next test
     LEASED = "leased"  # a session's, in use or being handed back
     KEPT = "kept"  # a user asked for it to survive
     GARBAGE = "garbage"  # nobody's, and going to be dropped by a reaper
@@ -41,8 +42,13 @@ class Ledger(Protocol):
         """The number of this session, never 0."""
         ...
 
-    async def take(self, service: str, template: str, *, anybodys: bool) -> str | None:
-        """A ready namespace, now ours; ``None`` when there is none.
+    @property
+    def connected(self) -> bool:
+        """Whether the session is known to live."""
+        ...
+
+    async def take(self, service: str, template: str, state: State, *, anybodys: bool) -> str | None:
+        """A ready namespace, now ours and in ``state``; ``None`` when there is none.
 
         Args:
             anybodys: those that workers of another name made will do as well.
@@ -133,6 +139,10 @@ class Allocator(Protocol):
 
     async def reset(self, name: str) -> None:
         """Put it back to the seed, under the same name."""
+        ...
+
+    async def discard(self, name: str) -> None:
+        """Remove, now, what the books say is ours and nobody uses: an answer of the books was lost once."""
         ...
 
     async def conflicts(self) -> Sequence[str]:

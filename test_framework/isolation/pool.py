@@ -1,12 +1,14 @@
 """Namespaces that are copies of a template: a warm pool in the ledger, filled and emptied off the tests' path.
 
-Ready copies belong to nobody and survive the end of a run. A session takes one in a single statement; when there is
-none, the copy that is made next goes to whoever waits longest.
+Ready copies belong to nobody and survive the end of a run. A session takes one in a single statement, and one ahead for
+its next test, which then waits for no server at all. When there is none, the copy that is made next goes to whoever
+waits longest.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -18,6 +20,8 @@ from test_framework.waiting import Deadline
 
 __all__ = ["ClonePool"]
 
+# What was made and not written to is cheaper to keep than to make again, so the pool may grow by a few.
+_SURPLUS = 2
 # After a failed creation nobody is served better by failing again at once.
 _PAUSE = 0.5
 
@@ -44,6 +48,8 @@ class ClonePool:
         self._creators = creators
         self._reuse = reuse_untouched
         self._report = report
+        self._reserved: deque[tuple[str, int]] = deque()
+        self._reserving = False
         self._waiting: deque[asyncio.Future[str]] = deque()
         self._returning: asyncio.Queue[str] = asyncio.Queue()
         self._backlog = backlog
@@ -56,20 +62,54 @@ class ClonePool:
         self._closing = False
 
     async def warm(self) -> None:
-        self._refill(await self._clones.template())
+        template = await self._clones.template()
+        self._refill(template)
+        self._reserve(template)
 
     async def acquire(self, deadline: Deadline) -> Grant:
         template = await self._clones.template()
         await self._wait_for_room(deadline)
-        ledger, service = self._clones.ledger, self._clones.service
-        taken = await ledger.take(service, template, anybodys=self._clones.renames)
-        hit = taken is not None
-        if taken is not None:
-            name = await self._clones.adopt(taken)
-            self._refill(template)
-        else:
-            name = await self._wait_for_new(template, deadline)
-        return Grant(name=name, endpoint=self._clones.endpoint(name), pool_hit=hit)
+        ready = self._take_reserved() or await self._take(template, State.LEASED)
+        name = ready or await self._wait_for_new(template, deadline)
+        self._refill(template)
+        self._reserve(template)
+        return Grant(name=name, endpoint=self._clones.endpoint(name), pool_hit=ready is not None)
+
+    async def _take(self, template: str, state: State) -> str | None:
+        """One from the pool, if there is any."""
+        clones = self._clones
+        name = await clones.ledger.take(clones.service, template, state, anybodys=clones.renames)
+        return None if name is None else await clones.adopt(name)
+
+    def _take_reserved(self) -> str | None:
+        """What was taken ahead, unless our session may have been declared dead since."""
+        ledger = self._clones.ledger
+        while self._reserved:
+            name, session = self._reserved.popleft()
+            if session == ledger.session and ledger.connected:
+                self._spawn(self._confirm(name))
+                return name
+        return None
+
+    async def _confirm(self, name: str) -> None:
+        with contextlib.suppress(FrameworkError):  # it is ours anyhow
+            await self._clones.ledger.move(self._clones.service, name, State.LEASED)
+
+    def _reserve(self, template: str) -> None:
+        if not (self._reserved or self._reserving or self._closing):
+            self._reserving = True
+            self._spawn(self._reserve_one(template))
+
+    async def _reserve_one(self, template: str) -> None:
+        try:
+            name = await self._take(template, State.RESERVED)
+            if name is not None:
+                self._reserved.append((name, self._clones.ledger.session))
+                self._refill(template)
+        except FrameworkError as error:
+            self._report(f"no {self._clones.service} database could be taken ahead: {error}")
+        finally:
+            self._reserving = False
 
     async def _wait_for_room(self, deadline: Deadline) -> None:
         """Databases that wait to be dropped take memory; those who ask for more are slowed down to what is dropped."""
@@ -87,16 +127,20 @@ class ClonePool:
             async with asyncio.timeout(deadline.remaining):
                 return await asyncio.shield(waiter)
         except TimeoutError:
-            raise await self._too_late(deadline) from None
-        finally:
             self._withdraw(waiter)
+            raise await self._too_late(deadline) from None
+        except asyncio.CancelledError:
+            self._withdraw(waiter)
+            raise
 
     def _withdraw(self, waiter: asyncio.Future[str]) -> None:
-        """Whoever stopped waiting may have been served in the same moment."""
+        """Whoever stops waiting may have been served in the same moment."""
         if waiter in self._waiting:
             self._waiting.remove(waiter)
         if not waiter.done():
             waiter.cancel()
+        elif not waiter.cancelled() and waiter.exception() is None:
+            self._hand_back(waiter.result())
 
     async def _too_late(self, deadline: Deadline) -> StackBusy:
         holders = await self._clones.ledger.holders(self._clones.service)
@@ -140,7 +184,10 @@ class ClonePool:
                     continue
                 waiter.set_result(name)
                 return
-        await self._clones.ledger.move(service, name, State.READY)
+        if self._reserved or self._target == 0:
+            await self._clones.ledger.move(service, name, State.READY)
+        elif await self._clones.ledger.move(service, name, State.RESERVED):
+            self._reserved.append((name, self._clones.ledger.session))
 
     async def _failed(self, name: str, error: FrameworkError) -> None:
         self._hand_back(name)
@@ -179,10 +226,13 @@ class ClonePool:
     async def _take_back(self, name: str) -> None:
         clones, ledger = self._clones, self._clones.ledger
         reusable = self._reuse and await clones.untouched(name)
-        if reusable and await ledger.offer(clones.service, name, limit=self._target):
+        if reusable and await ledger.offer(clones.service, name, limit=self._target + _SURPLUS):
             return
-        await clones.destroy(name)
-        await ledger.forget(clones.service, name)
+        await self.discard(name)
+
+    async def discard(self, name: str) -> None:
+        await self._clones.destroy(name)
+        await self._clones.ledger.forget(self._clones.service, name)
 
     async def reset(self, name: str) -> None:
         template = await self._clones.template()
@@ -204,6 +254,9 @@ class ClonePool:
             waiter.cancel()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        for name, _ in self._reserved:
+            if not await self._clones.ledger.offer(self._clones.service, name, limit=self._target + _SURPLUS):
+                self._returning.put_nowait(name)
         for name in self._stuck:  # once more: the server may have recovered since
             self._returning.put_nowait(name)
         await self._clean_up()

@@ -152,6 +152,7 @@ async def reap_until_clean(stack: Stack) -> ReapReport:
 
 
 async def test_a_killed_worker_leaves_nothing_that_reap_does_not_reclaim(stack: Stack) -> None:
+    await reap(stack.endpoints)
     with worker(stack, action="hold") as process:
         leases = (await asyncio.to_thread(answer, process))["leases"]
         assert (await reap(stack.endpoints)).total == 0  # it lives

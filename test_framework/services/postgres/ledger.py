@@ -38,7 +38,7 @@ SELECT set_config(name, wanted, false) FROM pg_catalog.pg_settings s JOIN (VALUE
 ) v (name, wanted) USING (name)
 """
 _TAKE = f"""
-UPDATE {_TABLE} SET state = 'leased', session_id = $1, since = now()
+UPDATE {_TABLE} SET state = $6, session_id = $1, since = now()
 WHERE service = $2 AND name = (
     SELECT name FROM {_TABLE} WHERE service = $2 AND template = $3 AND state = 'ready' AND ($5 OR worker_id = $4)
     ORDER BY worker_id <> $4, since LIMIT 1 FOR UPDATE SKIP LOCKED)
@@ -53,7 +53,7 @@ WHERE $6::integer IS NULL OR $6 > (
 ON CONFLICT DO NOTHING RETURNING name
 """
 _MOVE = f"""
-UPDATE {_TABLE} SET state = $4, since = now(), worker_id = $5,
+UPDATE {_TABLE} SET state = $4, worker_id = $5, since = CASE WHEN state = 'reserved' THEN since ELSE now() END,
     session_id = CASE WHEN $4 IN ('ready', 'kept') THEN NULL ELSE session_id END
 WHERE session_id = $1 AND service = $2 AND name = $3 RETURNING name
 """
@@ -112,9 +112,13 @@ class PostgresLedger:
         """
         await self._run(lambda connection: connection.fetchval("SELECT 1"))
 
-    async def take(self, service: str, template: str, *, anybodys: bool) -> str | None:
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None and not self._connection.is_closed()
+
+    async def take(self, service: str, template: str, state: State, *, anybodys: bool) -> str | None:
         worker = self._identity.worker_id
-        name: str | None = await self._value(_TAKE, service, template, worker, anybodys)
+        name: str | None = await self._value(_TAKE, service, template, worker, anybodys, state.value)
         return name
 
     async def intend(self, service: str, name: str, template: str, *, limit: int | None = None) -> bool:
@@ -211,7 +215,7 @@ class PostgresLedger:
 
     async def _connected(self) -> Connection:
         """The connection; a new one, and perhaps a new session, when there is none or it broke."""
-        if self._connection is not None and not self._connection.is_closed():
+        if self._connection is not None and self.connected:
             return self._connection
         self._prepared.clear()
         await self._exit.aclose()

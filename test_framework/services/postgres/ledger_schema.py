@@ -31,7 +31,7 @@ CREATE TABLE {SCHEMA}.namespaces (
     name       text        NOT NULL,
     template   text        NOT NULL,
     worker_id  text        NOT NULL,
-    state      text        NOT NULL CHECK (state IN ('creating', 'ready', 'leased', 'kept', 'garbage')),
+    state      text        NOT NULL CHECK (state IN ('creating', 'ready', 'reserved', 'leased', 'kept', 'garbage')),
     session_id bigint      REFERENCES {SCHEMA}.sessions (id),
     since      timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (service, name),

@@ -125,6 +125,10 @@ class NumberAllocator:
         if mine:
             self._clean.append(number)
 
+    async def discard(self, name: str) -> None:
+        await self._admin.free(int(name), self._owner)
+        await self._ledger.forget(SERVICE, name)
+
     async def reset(self, name: str) -> None:
         await self._admin.flush(int(name), self._owner)
 
@@ -191,6 +195,10 @@ class PrefixAllocator:
             await self._admin.unlink(prefix)
         except (FrameworkError, RedisReplyError) as error:
             self._report(f"the Redis keys {prefix}* could not be removed: {error}")
+
+    async def discard(self, name: str) -> None:
+        await self._admin.unlink(name)
+        await self._ledger.forget(SERVICE, name)
 
     async def reset(self, name: str) -> None:
         await self._admin.unlink(name)

@@ -77,9 +77,7 @@ def test_reap_says_how_much_it_reclaimed(stack: Stack, broker: Broker, tmp_path:
     assert "0 dead sessions, 0 namespaces" in command(stack, tmp_path, "reap").stdout
 
 
-def test_many_orphans_do_not_keep_the_first_test_waiting(
-    stack: Stack, make_broker: Callable[..., Broker]
-) -> None:
+def test_many_orphans_do_not_keep_the_first_test_waiting(stack: Stack, make_broker: Callable[..., Broker]) -> None:
     dead = names(40)
     plant_dead_session(stack, *dead)
     broker = make_broker(worker="gw1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -134,7 +135,7 @@ READS = ["SELECT count(*) FROM users", "SELECT * FROM users FOR UPDATE", "SET se
 async def test_a_database_that_was_only_read_goes_back_to_the_pool(
     make_broker: MakeBroker, stack: Stack, query: str
 ) -> None:
-    broker = make_broker(worker="gw7", pool_size=8)
+    broker = make_broker(worker=f"gw{secrets.randbelow(10**9)}", pool_size=1)
     lease = await broker.aacquire("postgres")
     await run(lease, query)
     await end(broker)
@@ -164,7 +165,7 @@ WRITES = [
 async def test_a_database_that_was_written_to_never_goes_back_to_the_pool(
     make_broker: MakeBroker, stack: Stack, query: str
 ) -> None:
-    broker = make_broker(worker="gw7", pool_size=8)
+    broker = make_broker(worker=f"gw{secrets.randbelow(10**9)}", pool_size=1)
     lease = await broker.aacquire("postgres")
     await run(lease, query)
     await end(broker)
@@ -365,7 +366,7 @@ async def test_a_clickhouse_database_holds_the_seed_and_is_nobody_elses(broker: 
 async def test_a_clickhouse_database_that_was_only_read_goes_back_to_the_pool(
     make_broker: MakeBroker, stack: Stack
 ) -> None:
-    broker = make_broker(worker="gw8", pool_size=8)
+    broker = make_broker(worker=f"gw{secrets.randbelow(10**9)}", pool_size=1)
     read, written = await broker.aacquire("clickhouse"), await broker.aacquire("clickhouse")
     await clickhouse(read, "SELECT count() FROM user_events")
     await clickhouse(written, "ALTER TABLE user_events DELETE WHERE device = 'phone'", mutations_sync="1")

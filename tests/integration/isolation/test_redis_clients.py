@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from test_framework.endpoints import RedisEndpoint
 from test_framework.environment import Broker
@@ -213,3 +214,29 @@ async def test_a_prefixed_lease_leaves_no_key_behind(make_broker: Callable[..., 
     async with Redis.from_url(stack.endpoints.redis.url, decode_responses=True) as plain:
         assert [key async for key in plain.scan_iter("test:*")] == []
     assert not [row for row in await stack.books() if row[0] == "redis"]
+
+
+COMMANDS = """
+GET a|SET a v EX 10|MSET a 1 b 2|DEL a b c|COPY a b|RENAME a b|BITOP AND d a b|PFMERGE d a b|LMOVE a b LEFT LEFT
+BLPOP a b 1|BLMPOP 1 2 a b LEFT|ZINTERSTORE d 2 a b WEIGHTS 1 2|ZRANGESTORE d a 0 1|ZDIFF 2 a b|SINTERCARD 2 a b
+EVAL x 2 a b v|EVALSHA x 1 a v|FCALL f 2 a b v|XREAD COUNT 1 BLOCK 1 STREAMS a b 0 0
+XREADGROUP GROUP g c STREAMS a b > >|XINFO STREAM a|XGROUP CREATE a g $|OBJECT ENCODING a|MEMORY USAGE a
+GEOSEARCHSTORE d a FROMLONLAT 1 1 BYRADIUS 1 km|GEORADIUS a 1 1 1 km STORE d|LCS a b|WATCH a b|TOUCH a b
+HSET a f v|JSON.GET a|PING|INFO
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS.replace("\n", "|").strip("|").split("|"))
+async def test_our_reading_of_the_key_specifications_is_the_servers_own(
+    prefixed: tuple[Redis, Redis], stack: Stack, command: str
+) -> None:
+    words = [word.encode() for word in command.split()]
+    rewriter = prefixed[0].connection_pool.connection_kwargs["rewriter"]
+    rewritten = rewriter.rewrite(list(words))
+    ours = [word for word, other in zip(words, rewritten, strict=True) if word != other]
+    async with Redis.from_url(stack.endpoints.redis.url) as plain:
+        try:
+            theirs = await plain.execute_command("COMMAND", "GETKEYS", *words)
+        except ResponseError:  # it has no key, or the server does not know it
+            theirs = []
+    assert sorted(ours) == sorted(theirs)
