@@ -10,7 +10,7 @@ from enum import Enum
 
 from test_framework.embedded_clickhouse.cursor import Cursor, ends_expression
 from test_framework.embedded_clickhouse.insert_head import Insert, MalformedInsert, parse_insert
-from test_framework.embedded_clickhouse.lexer import NeedMore, Token, identifier_text
+from test_framework.embedded_clickhouse.lexer import PUNCT, WORD, NeedMore, Token, identifier_text
 
 __all__ = ["Insert", "Kind", "NeedMore", "Statement", "StatementReader", "split_statement"]
 
@@ -29,7 +29,10 @@ _OUTPUT_VERBS = frozenset(
     {"SELECT", "WITH", "FROM", "(", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "KILL", "WATCH", "BACKUP"}
     | {"RESTORE", "EXECUTE"}
 )
-_DEPTH = {b"(": 1, b"[": 1, b"{": 1, b")": -1, b"]": -1, b"}": -1}
+_DEPTH = {**dict.fromkeys(b"([{", 1), **dict.fromkeys(b")]}", -1)}
+_SEMICOLON = ord(";")
+_KEYWORDS = frozenset({b"INSERT", b"FORMAT", b"SETTINGS", b"INTO"})
+_LENGTHS = frozenset(map(len, _KEYWORDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +118,30 @@ class _Scan:
         self._depth = 0
 
     def run(self) -> None:
-        cursor = self.cursor
-        while cursor.token is not None and cursor.sign != b";":
-            word = cursor.word
-            if word in (b"INSERT", b"FORMAT", b"SETTINGS", b"INTO"):
+        """Looks at each token as little as it can: this is where the time of a long statement goes."""
+        cursor, sql = self.cursor, self.cursor.sql
+        while (token := cursor.token) is not None:
+            kind, start, end = token
+            if kind == PUNCT:
+                sign = sql[start]
+                if sign == _SEMICOLON:
+                    return
+                self._depth += _DEPTH.get(sign, 0)
+            elif kind == WORD and end - start in _LENGTHS and (word := sql[start:end].upper()) in _KEYWORDS:
                 self._keyword(word)
                 if self.at_insert:
                     return
                 continue
-            if self.format and word != b"PARALLEL" and (self.settings_start or 0) < self.format[0][1]:
-                self.format = None  # a FORMAT with more behind it than SETTINGS was a name
-            self._depth += _DEPTH.get(cursor.sign, 0)
+            if self.format is not None:
+                self._doubt_format(token)
             cursor.advance()
+
+    def _doubt_format(self, token: Token) -> None:
+        """A FORMAT with more behind it than SETTINGS was a name."""
+        assert self.format is not None
+        follows = self.cursor.text(token).upper() == b"PARALLEL"
+        if not follows and (self.settings_start or 0) < self.format[0][1]:
+            self.format = None
 
     def _keyword(self, word: bytes) -> None:
         cursor = self.cursor
