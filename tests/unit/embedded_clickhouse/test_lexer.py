@@ -152,7 +152,7 @@ SPICE = [
 SPICED = st.lists(st.sampled_from(SPICE), max_size=25).map(b"".join)
 
 
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=3000, deadline=None)
 @given(sql=SPICED)
 def test_tokens_cover_the_text_in_order_and_nothing_is_raised(sql: bytes) -> None:
     end = 0
@@ -231,7 +231,7 @@ def pieces(sql: bytes) -> int:
     return count
 
 
-@settings(max_examples=2500, deadline=None)
+@settings(max_examples=2200, deadline=None)
 @given(selects=st.lists(SELECT, min_size=1, max_size=3), blank=BLANK)
 def test_the_engine_sees_as_many_statements_as_we(engine: EngineChild, selects: list[bytes], blank: bytes) -> None:
     """A lexer that ended a string or comment elsewhere would count other semicolons."""
@@ -240,7 +240,7 @@ def test_the_engine_sees_as_many_statements_as_we(engine: EngineChild, selects: 
     assert engine.statements(sql) == len(selects), engine.query(sql)
 
 
-@settings(max_examples=2500, deadline=None)
+@settings(max_examples=2200, deadline=None)
 @given(before=SPICED, after=SPICED)
 def test_whatever_the_engine_can_parse_it_parses_into_our_statements(
     engine: EngineChild, before: bytes, after: bytes

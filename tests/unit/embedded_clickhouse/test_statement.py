@@ -238,7 +238,7 @@ def with_format(head: bytes, space: bytes, name: bytes, gap: bytes) -> bytes:
     return head + space + b"FORMAT" + space + name + gap
 
 
-@settings(max_examples=5000, deadline=None)
+@settings(max_examples=4000, deadline=None)
 @given(head=HEAD, space=SPACE, name=FORMATS, gap=GAP, data=DATA)
 def test_no_data_moves_the_border_of_the_statement(
     head: bytes, space: bytes, name: bytes, gap: bytes, data: bytes
@@ -253,7 +253,7 @@ def test_no_data_moves_the_border_of_the_statement(
     assert statement.text == sql[: len(statement.text) + statement.start][statement.start :]
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=2500, deadline=None)
 @given(head=HEAD, space=SPACE, name=FORMATS, gap=GAP, data=DATA, cuts=st.lists(st.integers(1, 30), max_size=8))
 def test_any_cut_of_the_body_gives_the_same_statement(
     head: bytes, space: bytes, name: bytes, gap: bytes, data: bytes, cuts: list[int]
@@ -273,7 +273,7 @@ def test_any_cut_of_the_body_gives_the_same_statement(
     assert found.insert.data_offset == whole.insert.data_offset
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=1200, deadline=None)
 @given(head=HEAD, space=SPACE, data=DATA)
 def test_values_begin_at_their_first_sign(head: bytes, space: bytes, data: bytes) -> None:
     sql = head + space + b"VALUES" + space
