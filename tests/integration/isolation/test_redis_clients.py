@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from test_framework.endpoints import RedisEndpoint
 from test_framework.environment import Broker
 from test_framework.errors import FrameworkError
+from test_framework.services.redis.client import RedisReplyError, connect
 from test_framework.services.redis.isolated import RefusedCommand, make_client, make_pool
 from tests.seeded_stack import Stack
 
@@ -234,9 +234,9 @@ async def test_our_reading_of_the_key_specifications_is_the_servers_own(
     rewriter = prefixed[0].connection_pool.connection_kwargs["rewriter"]
     rewritten = rewriter.rewrite(list(words))
     ours = [word for word, other in zip(words, rewritten, strict=True) if word != other]
-    async with Redis.from_url(stack.endpoints.redis.url) as plain:
+    async with connect(stack.endpoints.redis) as plain:
         try:
-            theirs = await plain.execute_command("COMMAND", "GETKEYS", *words)
-        except ResponseError:  # it has no key, or the server does not know it
+            theirs = await plain.call("COMMAND", "GETKEYS", *words)
+        except RedisReplyError:  # it has no key, or the server does not know it
             theirs = []
     assert sorted(ours) == sorted(theirs)
