@@ -93,35 +93,41 @@ class Availability:
         )
 
     def recheck(self, service: str) -> ServiceUnavailable | None:
-        """After trouble: ``None`` when the service works, or works again soon; else what is wrong with it.
+        """After trouble: ``None`` when the service works and worked all the time, else what is wrong with it.
 
         A service that is gone, or came back without its data, is lost for all later tests: they fail at once.
         """
         before = self._probes.get(service)
         if before is None or before.health is not Health.HEALTHY or service in self._lost:
-            return None  # it was said already what is wrong with it
-        probe = self._ask_until_back(service)
-        empty = probe.health is Health.HEALTHY and _identity(probe) != _identity(before)
-        if probe.health is Health.HEALTHY and not empty:
+            return self._lost.get(service)  # otherwise it was said already what is wrong with it
+        first = self.ask(service)
+        probe = first if first.health is Health.HEALTHY else self._ask_until_back(service)
+        if probe.health is Health.HEALTHY and _identity(probe) != _identity(before):
+            return self._lose(
+                probe, "was restarted during the run, and its data is gone", "seed it again: make test-up"
+            )
+        if probe.health is not Health.HEALTHY:
+            return self._lose(probe, f"was lost during the run: {_sentence(probe)}", _FIXES[probe.health])
+        if first.health is Health.HEALTHY:
             return None
-        error = self.error(probe)
-        if empty:
-            error.what = f"{service} at {probe.address} was restarted during the run, and its data is gone"
-            error.fix = "seed it again: make test-up"
-        else:
-            error.what = f"{service} was lost during the run: {_sentence(probe)}"
-        if empty or probe.health is Health.UNREACHABLE:
-            self._lost[service] = error
+        error = self.error(first)
+        error.what = f"{service} was away for a moment during this test: {_sentence(first)}"
+        error.fix = "run the test again"
+        return error
+
+    def _lose(self, probe: Probe, what: str, fix: str) -> ServiceUnavailable:
+        error = self._lost[probe.service] = self.error(probe)
+        error.what, error.fix = f"{probe.service} {what}", fix
         return error
 
     def _ask_until_back(self, service: str) -> Probe:
         """A supervisor may be starting it again."""
         deadline = Deadline.after(_COMING_BACK)
         while True:
-            probe = self.ask(service)
-            if probe.health is not Health.UNREACHABLE or deadline.expired:
-                return probe
             time.sleep(0.1)
+            probe = self.ask(service)
+            if probe.health in (Health.HEALTHY, Health.REFUSED) or deadline.expired:
+                return probe
 
     @property
     def lost(self) -> frozenset[str]:

@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None and WORKER_INPUT in worker:
         run.adopt(worker[WORKER_INPUT], worker)
     config.pluginmanager.register(Reporting(config), "test_framework_reporting")
-    if worker is None and config.pluginmanager.hasplugin("dsession"):
+    if worker is None and config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(Workers(config), "test_framework_workers")
 
 

@@ -50,7 +50,11 @@ class Reporting:
             return
         found = trouble.diagnose(error, services, run.availability)
         if found is not None:
-            trouble.mark_report(report, found)
+            trouble.mark_report(item, report, found)
+        if "postgres" in run.availability.lost:
+            # Postgres keeps the books for all services: without it every later test could only fail the same way.
+            item.session.shouldfail = "the stack is lost: PostgreSQL is gone, and with it the data of all tests"
+            vars(report)["stack_lost"] = True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

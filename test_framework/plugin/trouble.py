@@ -24,7 +24,7 @@ SKIP_MARK = "real services"
 _LOST = {
     "asyncpg": {
         "CannotConnectNowError", "ConnectionDoesNotExistError", "ConnectionFailureError", "AdminShutdownError",
-        "CrashShutdownError", "ConnectionRejectionError", "InterfaceError", "PostgresConnectionError",
+        "InternalClientError", "CrashShutdownError", "ConnectionRejectionError", "InterfaceError", "PostgresConnectionError",
         "TooManyConnectionsError", "DiskFullError", "OutOfMemoryError",
     },
     "psycopg": {"OperationalError", "AdminShutdown", "CrashShutdown"},
@@ -76,10 +76,11 @@ def diagnose(error: BaseException, services: list[str], availability: Availabili
     return found
 
 
-def mark_report(report: pytest.TestReport, trouble: StackError) -> None:
+def mark_report(item: pytest.Item, report: pytest.TestReport, trouble: StackError) -> None:
     """Write it into the report: it crosses to the xdist controller, and JUnit shows it as a property of the test."""
     service = trouble.service if isinstance(trouble, ServiceUnavailable) else "stack"
     report.user_properties.append((PROPERTY, service))
+    item.user_properties.append((PROPERTY, service))  # JUnit reads them from the last report of the test
     report.sections.append(("stack trouble", str(trouble)))
 
 
@@ -93,6 +94,7 @@ class Tally:
 
     troubled: dict[str, str] = field(default_factory=dict)
     failed: int = 0
+    lost: bool = False
     skipped: dict[str, int] = field(default_factory=dict)
     kept: list[tuple[str, list[str]]] = field(default_factory=list)
     crashed: list[str] = field(default_factory=list)
@@ -105,6 +107,7 @@ class Tally:
             self.troubled[report.nodeid] = next(
                 str(value) for name, value in report.user_properties if name == PROPERTY
             )
+        self.lost = self.lost or getattr(report, "stack_lost", False)
         lines = getattr(report, "kept_lines", None)
         if lines:
             self.kept.append((report.nodeid, list(lines)))
@@ -115,5 +118,10 @@ class Tally:
 
 def exit_status(current: int, tally: Tally) -> int:
     """The run's exit status: ``EXIT_STACK`` when nothing but the stack failed, so that a job can be tried again."""
-    only_stack = bool(tally.troubled) and not tally.failed
-    return EXIT_STACK if only_stack and current == pytest.ExitCode.TESTS_FAILED else current
+    if not tally.troubled or tally.failed:
+        return current
+    # A run that was stopped because the stack is gone counts as interrupted under xdist.
+    ended = (
+        (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED) if tally.lost else (pytest.ExitCode.TESTS_FAILED,)
+    )
+    return EXIT_STACK if current in ended else current

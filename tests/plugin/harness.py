@@ -19,6 +19,7 @@ __all__ = ["Outcome", "Project", "Result"]
 
 TIMEOUT = 100.0
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|error|xfailed|xpassed|warning|deselected)s?\b")
+_SUM = re.compile(r"^=* ?\d+ \w+.* in [\d.]+s")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,10 @@ class Result:
     outcomes: Mapping[str, Outcome]
 
     def counts(self) -> dict[str, int]:
-        """From the last line: ``{"passed": 3}``; warnings are left out."""
-        found = {kind: int(number) for number, kind in _COUNT.findall(self.text.rstrip().splitlines()[-1])}
+        """From the line that sums up: ``{"passed": 3}``; warnings are left out."""
+        lines = [line for line in self.text.splitlines() if _SUM.search(line)]
+        assert lines, self.text
+        found = {kind: int(number) for number, kind in _COUNT.findall(lines[-1])}
         return {kind: number for kind, number in found.items() if kind != "warning"}
 
     def passes(self, **counts: int) -> Result:
@@ -86,7 +89,18 @@ class Project:
         environment = {**self.environment, **variables}
         environment.setdefault("PYTHONDONTWRITEBYTECODE", "1")
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={self.junit}", *arguments],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "pytest",
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "no:hypothesispytest",
+                f"--junitxml={self.junit}",
+                *arguments,
+            ],
             cwd=self.path,
             env=environment,
             stdin=subprocess.DEVNULL,

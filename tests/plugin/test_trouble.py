@@ -1,0 +1,308 @@
+"""Workers and servers that die during a run, and what stays of failed tests on demand."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.native_stack import NativeStack, new_stack
+from tests.plugin.harness import Project, Result, without_services
+from tests.plugin.proxy import Door, door_to
+
+
+def nothing_is_held(stack: NativeStack) -> None:
+    """The books hold nothing but what is ready for the next run, and every database of ours is in the books."""
+    rows = control(stack, "SELECT service, name, state FROM isolation.namespaces WHERE service <> 'redis'")
+    assert {state for _, _, state in rows} <= {"ready"}, rows
+    ready = {str(name) for service, name, _ in rows if service == "postgres"}
+    assert {
+        name for (name,) in stack.postgres("SELECT datname FROM pg_database WHERE datname ~ '^apes_test_'")
+    } == ready
+
+
+def control(stack: NativeStack, sql: str) -> list[tuple[object, ...]]:
+    import asyncio
+
+    from test_framework.services.postgres.client import CONTROL_DATABASE, connect
+
+    async def ask() -> list[tuple[object, ...]]:
+        async with connect(stack.state.endpoints.postgres, database=CONTROL_DATABASE, timeout=10) as connection:
+            return [tuple(row) for row in await connection.fetch(sql)]
+
+    return asyncio.run(ask())
+
+
+TESTS = """
+    import os
+    import signal
+
+    import pytest
+
+    @pytest.mark.parametrize("n", range(12))
+    async def test_a(n, real_postgres, real_redis, real_clickhouse, test_user):
+        assert await real_redis.dbsize() == 0
+        await real_redis.set("k", "v")
+        assert await real_postgres.fetchval("SELECT count(*) FROM users") == 61
+        await real_clickhouse.execute("INSERT INTO user_events (event_type) VALUES ('mine')")
+        if n in (3, 8):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @pytest.mark.parametrize("n", range(6))
+    def test_b(n, postgres_dsn):
+        pass
+    """
+
+
+def test_a_killed_worker_costs_its_test_and_nothing_else(project: Project, stack: NativeStack) -> None:
+    result = project.write(test_a=TESTS).run("-n", "2", "--real-services")
+    result.passes(passed=16, failed=2)
+    assert result.status == pytest.ExitCode.TESTS_FAILED
+    assert len(result.lines("crashed while running")) >= 2
+    assert "ended unexpectedly; " in result.text
+    assert "namespaces were reclaimed" in result.text
+    nothing_is_held(stack)
+
+
+def test_what_a_killed_run_held_is_reclaimed_by_the_next(project: Project, stack: NativeStack, tmp_path: Path) -> None:
+    project.write(
+        test_a="""
+        from pathlib import Path
+        import time
+
+        def test_a(postgres_dsn, redis_url, clickhouse_url):
+            Path("begun").touch()
+            time.sleep(60)
+        """
+    )
+    process = project.start("-q", "-n", "2")
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    family = psutil.Process(process.pid).children(recursive=True)
+    for each in (process, *family):
+        os.kill(each.pid, signal.SIGKILL)
+    process.communicate()
+    project.write(test_a="def test_a(postgres_dsn, redis_url, clickhouse_url): pass").run("-q").passes(passed=1)
+    nothing_is_held(stack)
+
+
+KEEPS = """
+    import pytest
+
+    async def test_fails(real_postgres, real_redis, real_clickhouse):
+        await real_postgres.execute("INSERT INTO users (email) VALUES ('kept@example.com')")
+        await real_redis.set("k", "kept")
+        await real_clickhouse.execute("CREATE TABLE kept (n Int32) ENGINE = Memory")
+        assert False
+
+    def test_fails_too(postgres_dsn):
+        import psycopg
+
+        with psycopg.connect(postgres_dsn) as connection:
+            connection.execute("INSERT INTO users (email) VALUES ('kept@example.com')")
+        assert False
+
+    def test_passes(postgres_dsn):
+        pass
+
+    async def test_is_clean(real_postgres, real_redis):
+        assert await real_postgres.fetchval("SELECT count(*) FROM users") == 60
+        assert await real_redis.dbsize() == 0
+    """
+
+
+def connect_lines(result: Result) -> dict[str, list[str]]:
+    lines: dict[str, list[str]] = {"psql": [], "redis-cli": [], "curl": []}
+    for line in result.text.partition(" kept for you ")[2].splitlines():
+        for program, found in lines.items():
+            if f"{program} " in line and line.startswith("  "):
+                found.append(line.strip())
+    return lines
+
+
+def shell(line: str, stack: NativeStack, project: Project) -> str:
+    """Type ``line`` in a shell that has the stack's variables."""
+    variables = {name: stack.variables[name] for name in stack.variables if name.endswith("_PASSWORD")}
+    done = subprocess.run(
+        ["bash", "-c", line], env={**project.environment, **variables}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_failed_test_keeps_what_it_owned_and_the_lines_lead_there(
+    project: Project, stack: NativeStack, workers: str
+) -> None:
+    result = project.write(test_a=KEEPS).run("--keep-failed=5", "-n", workers)
+    result.passes(passed=2, failed=2)
+    lines = connect_lines(result)
+    assert {program: len(found) for program, found in lines.items()} == {"psql": 2, "redis-cli": 1, "curl": 1}
+    for line in lines["psql"]:
+        query = "SELECT count(*) FROM users WHERE email = 'kept@example.com'"
+        assert shell(f"{line} -Atc {shlex.quote(query)}", stack, project) == "1"
+    assert shell(f"{lines['redis-cli'][0]} --no-auth-warning GET k", stack, project) == "kept"
+    assert "kept" in shell(lines["curl"][0], stack, project)
+    assert stack.variables["TEST_POSTGRES_PASSWORD"] not in result.text
+    stack.ok("reap", "--kept")
+    nothing_is_held(stack)
+
+
+def test_no_more_tests_than_said_keep_something(project: Project, stack: NativeStack) -> None:
+    result = project.write(test_a=KEEPS).run("--keep-failed=1")
+    assert sum(map(len, connect_lines(result).values())) == 3
+    stack.ok("reap", "--kept")
+
+
+def test_without_the_option_nothing_stays(project: Project, stack: NativeStack) -> None:
+    result = project.write(test_a=KEEPS).run()
+    assert "kept for you" not in result.text
+    nothing_is_held(stack)
+
+
+def lose(door: Door, how: str) -> str:
+    return f"os.kill({door.pid}, signal.{how})"
+
+
+@pytest.fixture
+def redis_door(stack: NativeStack, project: Project) -> Iterator[Door]:
+    """The project reaches its Redis through a door."""
+    with door_to(stack.state.endpoints.redis.port) as door:
+        project.environment["TEST_REDIS_PORT"] = str(door.port)
+        yield door
+
+
+@pytest.fixture
+def postgres_door(stack: NativeStack, project: Project) -> Iterator[Door]:
+    """The project reaches its PostgreSQL through a door."""
+    with door_to(stack.state.endpoints.postgres.port) as door:
+        project.environment["TEST_POSTGRES_PORT"] = str(door.port)
+        yield door
+
+
+def test_a_lost_redis_fails_its_users_as_stack_trouble_and_nobody_else(project: Project, redis_door: Door) -> None:
+    project.write(
+        test_a=f"""
+        import os
+        import signal
+
+        async def test_a_uses_it(real_redis):
+            await real_redis.set("k", "v")
+            {lose(redis_door, "SIGKILL")}
+            await real_redis.get("k")
+
+        async def test_b_uses_it(real_redis):
+            await real_redis.get("k")
+
+        async def test_c_does_not(real_postgres):
+            assert await real_postgres.fetchval("SELECT 1") == 1
+        """
+    )
+    result = project.run("-rA")
+    result.passes(passed=1, failed=1, error=1)
+    assert result.status == 14
+    assert "redis was lost during the run" in result.text
+    assert "last log lines of test-redis" in result.text
+    assert result.outcomes["test_a_uses_it"].properties == {"stack_trouble": "test-redis"}
+    assert result.outcomes["test_b_uses_it"].properties == {"stack_trouble": "test-redis"}
+    assert result.outcomes["test_c_does_not"].properties == {}
+    assert "2 tests ended by trouble with the stack; no test failed by itself" in result.text
+
+
+def test_failures_of_the_tests_own_keep_the_usual_exit_status(project: Project, redis_door: Door) -> None:
+    project.write(
+        test_a=f"""
+        import os
+        import signal
+
+        async def test_a(real_redis):
+            {lose(redis_door, "SIGKILL")}
+            await real_redis.get("k")
+
+        def test_b():
+            assert False
+        """
+    )
+    result = project.run("-n", "2", "--dist", "loadfile")
+    result.passes(failed=2)
+    assert result.status == pytest.ExitCode.TESTS_FAILED
+    assert "1 tests ended by trouble with the stack; 1 other failures are the tests' own" in result.text
+
+
+AWAY = """
+    import os
+    import signal
+
+    import pytest
+
+    async def test_a(real_postgres):
+        await real_postgres.execute("SELECT 1")
+        {kill}
+        await real_postgres.execute("SELECT pg_sleep(30)")
+
+    @pytest.mark.parametrize("n", range(3))
+    async def test_b(real_postgres, n):
+        assert await real_postgres.fetchval("SELECT count(*) FROM users") == 60
+
+    def test_c(postgres_dsn, redis_url):
+        pass
+    """
+
+
+def test_a_postgres_that_comes_back_costs_one_test(project: Project, postgres_door: Door) -> None:
+    result = project.write(test_a=AWAY.format(kill=lose(postgres_door, "SIGUSR1"))).run("-rA")
+    result.passes(passed=4, failed=1)
+    assert result.status == 14
+    assert "postgres was away for a moment during this test" in result.text
+    assert result.outcomes["test_a"].properties == {"stack_trouble": "test-postgres"}
+
+
+@pytest.mark.slow
+def test_a_killed_postgres_is_started_again_and_costs_one_test(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    with new_stack(tmp_path_factory.mktemp("cache"), seed=None) as stack:
+        stack.up()
+        names = ("TEST_STACK_NAME", "TEST_STATE_DIR", "HOME", "XDG_CACHE_HOME")
+        variables = {name: stack.variables[name] for name in names}
+        project = Project(tmp_path, {**without_services(stack.environment), **variables})
+        kill = f"os.kill({stack.server('test-postgres').pid}, signal.SIGKILL)"
+        result = project.write(test_a=AWAY.format(kill=kill)).run("-rA")
+    result.passes(passed=4, failed=1)
+    assert result.status == 14
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_lost_postgres_ends_the_run_at_once(project: Project, postgres_door: Door, workers: str) -> None:
+    project.write(
+        test_a=f"""
+        import os
+        import signal
+
+        import pytest
+
+        async def test_a(real_postgres):
+            await real_postgres.execute("SELECT 1")
+            {lose(postgres_door, "SIGKILL")}
+            await real_postgres.execute("SELECT 1")
+
+        @pytest.mark.parametrize("n", range(100))
+        async def test_b(real_postgres, n):
+            await real_postgres.execute("SELECT 1")
+            await real_postgres.execute("SELECT pg_sleep(0.1)")
+        """
+    )
+    result = project.run("-n", workers)
+    assert result.status == 14, result.text
+    assert "postgres was lost during the run" in result.text
+    assert "the stack is lost" in result.text
+    counts = result.counts()
+    assert counts.get("failed", 0) + counts.get("error", 0) <= 2, result.text
