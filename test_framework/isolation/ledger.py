@@ -107,6 +107,10 @@ class Clones(Protocol):
 
     async def create(self, name: str, template: str) -> None: ...
 
+    async def remember(self, name: str) -> None:
+        """Note what a new one is like, for :meth:`untouched`. Left out where somebody waits for it."""
+        ...
+
     async def adopt(self, name: str) -> str:
         """Give a ready namespace that another worker made a name of this worker's, and return that."""
         ...

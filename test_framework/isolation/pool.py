@@ -176,6 +176,8 @@ class ClonePool:
     async def _deliver(self, name: str) -> None:
         """To whoever waits longest, else to the pool."""
         service = self._clones.service
+        if self._reuse and not self._waiting:
+            await self._clones.remember(name)
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():

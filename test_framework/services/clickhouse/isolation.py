@@ -127,8 +127,6 @@ class ClickHouseClones:
             await client.execute(f"CREATE DATABASE {quote_identifier(name)} COMMENT '{MARK}'")
         await asyncio.gather(*(self._clone(plan, each, name) for each in plan.tables))
         await self._clone_views(plan, name)
-        if plan.countable:
-            self._fingerprints[name] = await self._fingerprint(name)
 
     async def _clone(self, plan: Plan, each: Object, name: str) -> None:
         async with self._admin.use() as client:
@@ -148,6 +146,15 @@ class ClickHouseClones:
                     postponed.append(each)
             waiting = postponed
 
+    async def remember(self, name: str) -> None:
+        if self._plan is None or not self._plan.countable:
+            return
+
+        async def work() -> None:
+            self._fingerprints[name] = await self._fingerprint(name)
+
+        await self._ask(work)
+
     async def adopt(self, name: str) -> str:
         return name
 
@@ -161,7 +168,7 @@ class ClickHouseClones:
         await self._ask(work)
 
     async def untouched(self, name: str) -> bool:
-        """Only for copies that this process made: it saw them when they were new."""
+        """Only for copies that this process made and looked at when they were new."""
         before = self._fingerprints.get(name)
         if before is None:
             return False

@@ -172,6 +172,9 @@ class PostgresClones:
                 fix=f"as a superuser: ALTER ROLE {quote_identifier(self._endpoint.user)} CREATEDB",
             ) from error
 
+    async def remember(self, name: str) -> None:
+        """The server's own counters say later whether it was written to."""
+
     async def adopt(self, name: str) -> str:
         if self._names.is_own(name):
             return name

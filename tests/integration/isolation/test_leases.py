@@ -366,8 +366,18 @@ async def test_a_clickhouse_database_holds_the_seed_and_is_nobody_elses(broker: 
 async def test_a_clickhouse_database_that_was_only_read_goes_back_to_the_pool(
     make_broker: MakeBroker, stack: Stack
 ) -> None:
-    broker = make_broker(worker=f"gw{secrets.randbelow(10**9)}", pool_size=1)
+    worker = f"gw{secrets.randbelow(10**9)}"
+    broker = make_broker(worker=worker, pool_size=2)
+    broker.warm(["clickhouse"])
+
+    async def filled() -> bool:
+        books = await stack.books()
+        return len([name for service, name, state in books if worker in name and state == "ready"]) == 2
+
+    await until(filled, "the pool to be filled")
     read, written = await broker.aacquire("clickhouse"), await broker.aacquire("clickhouse")
+    assert read.pool_hit
+    assert written.pool_hit
     await clickhouse(read, "SELECT count() FROM user_events")
     await clickhouse(written, "ALTER TABLE user_events DELETE WHERE device = 'phone'", mutations_sync="1")
     await end(broker)
