@@ -36,7 +36,7 @@ __all__ = ["CHECKOUT", "PORTS", "NativeStack", "Person", "new_stack", "plain_per
 CHECKOUT = Path(__file__).resolve().parent.parent
 PORTS = ("TEST_POSTGRES_PORT", "TEST_REDIS_PORT", "TEST_CLICKHOUSE_HTTP_PORT", "TEST_MONITOR_PORT")
 SERVERS = ("test-postgres", "test-redis", "test-clickhouse", "test-monitor")
-TIMEOUT = 60.0
+TIMEOUT = 100.0  # the machine may be busy with other tests
 
 _SMALL_SEED = {
     "postgres/01_things.sql": "CREATE TABLE things (id int PRIMARY KEY);\nINSERT INTO things VALUES (1), (2);\n",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,11 +88,17 @@ def open_engine(options: Options, directories: Directories) -> Engine:
 def _make_default_database(engine: Engine, data: Path) -> None:
     """An Atomic ``default``, as a server's. At each start the engine puts one of its own over it.
 
-    Its own also shows the host's files as tables. Attaching anew reads what earlier runs wrote.
+    Its own also shows the host's files as tables. Attaching anew reads what earlier runs wrote: by its identity, which
+    the engine does not know of any more after a restart, and with the file out of the way, which it then writes itself.
     """
-    if (data / "metadata" / "default.sql").exists():
+    file, kept = data / "metadata" / "default.sql", data / "metadata" / "default.kept"
+    if file.exists():
+        file.replace(kept)
+    if kept.exists():
+        identity = re.search(r"UUID '([0-9a-f-]{36})'", kept.read_text("utf-8"))
         engine.text("DETACH DATABASE default")
-        engine.text("ATTACH DATABASE default")
+        engine.text(f"ATTACH DATABASE default {identity.group() if identity else ''} ENGINE = Atomic")
+        kept.unlink()
     elif engine.text("SELECT count() FROM system.tables WHERE database = 'default'") == "0":
         engine.text("DROP DATABASE default")
         engine.text("CREATE DATABASE default ENGINE = Atomic")

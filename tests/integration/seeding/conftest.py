@@ -20,6 +20,7 @@ _NUMBERS = itertools.count(1)
 def postgres(postgres_server: PostgresEndpoint) -> Iterator[PostgresEndpoint]:
     """A working database of the test's own, which does not exist yet."""
     endpoint = replace(postgres_server, database=f"work_{secrets.token_hex(4)}")
+    asyncio.run(forget_postgres(endpoint))  # what tests of other rooms left on the shared server
     yield endpoint
     asyncio.run(forget_postgres(endpoint))
 

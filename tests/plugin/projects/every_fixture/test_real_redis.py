@@ -1,6 +1,7 @@
 """The Redis client of a test, in whatever event loop the test runs."""
 
 import asyncio
+import uuid
 
 import pytest
 import redis
@@ -37,9 +38,11 @@ async def test_messages_are_heard(real_redis):
 
 @pytest.mark.parametrize("again", range(2))
 async def test_a_forgotten_subscription_is_for_one_test(real_redis, again):
+    # Channels are the server's, not the database's: the name is this test's alone, whoever runs beside it.
+    channel = f"news:{uuid.uuid4().hex}:{again}"
     pubsub = real_redis.pubsub()
-    await pubsub.subscribe("news")
-    assert await real_redis.pubsub_numsub("news") == [("news", 1)]
+    await pubsub.subscribe(channel)
+    assert await real_redis.pubsub_numsub(channel) == [(channel, 1)]
 
 
 async def test_many_tasks_share_the_client(real_redis):
