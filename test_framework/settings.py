@@ -54,6 +54,7 @@ class Settings:
         migrate_command: shell words that bring the schema up, run with ``DATABASE_URL`` set.
         migrate_paths: files and folders whose content shapes what that command does.
         seed_callable: ``package.module:function``, called with the DSN of the database being built.
+        database_prefix: what the names of tests' own databases begin with; ``None``: the usual ``apes_test``.
         jwt_secret: signs the tokens that tests get; the application under test must know the same.
         ci: this runs in continuous integration; whatever ``CI`` is set to, unless it is a word for "no".
     """
@@ -72,6 +73,7 @@ class Settings:
     migrate_command: str | None
     migrate_paths: tuple[Path, ...]
     seed_callable: str | None
+    database_prefix: str | None
     auth_service_url: str | None
     backend_service_url: str | None
     websocket_url: str | None
@@ -226,6 +228,7 @@ def load_settings(
         migrate_command=variables.text("TEST_MIGRATE_COMMAND", None),
         migrate_paths=_paths(variables, "TEST_MIGRATE_PATHS", project),
         seed_callable=variables.text("TEST_SEED_CALLABLE", None),
+        database_prefix=variables.text("TEST_DATABASE_PREFIX", None),
         auth_service_url=variables.text("TEST_AUTH_SERVICE_URL", None),
         backend_service_url=variables.text("TEST_BACKEND_SERVICE_URL", None),
         websocket_url=variables.text("TEST_WEBSOCKET_URL", None),

@@ -72,7 +72,8 @@ async def test_a_server_that_hangs_is_an_error_within_the_time_allowed(
     started = time.monotonic()
     try:
         with pytest.raises(ServiceUnavailable) as caught:
-            await broker.aacquire("postgres")
+            for _ in range(8):  # what was made ready before is still to be had
+                await broker.aacquire("postgres")
     finally:
         for process in stopped:
             process.resume()
