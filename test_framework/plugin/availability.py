@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from test_framework.endpoints import Endpoints
-from test_framework.errors import AuthenticationRefused, ServiceUnavailable, StackError
+from test_framework.errors import AuthenticationRefused, ServiceUnavailable
 from test_framework.plugin.policy import Decision, Policy, Verdict, judge
 from test_framework.services.base import Health, Probe
 from test_framework.waiting import Deadline
@@ -49,7 +49,7 @@ class Availability:
         self._run = run
         self._log_tail = log_tail
         self._probes: dict[str, Probe] = {}
-        self._lost: dict[str, StackError] = {}
+        self._lost: dict[str, ServiceUnavailable] = {}
 
     def require(self, service: str) -> None:
         """Return if the calling test may use ``service``; otherwise skip it, or raise.
@@ -92,8 +92,10 @@ class Availability:
             fix=_FIXES[probe.health],
         )
 
-    def recheck(self, service: str) -> ServiceUnavailable | None:
+    def recheck(self, service: str, *, died: bool = False) -> ServiceUnavailable | None:
         """After trouble: ``None`` when the service works and worked all the time, else what is wrong with it.
+
+        ``died`` is known when somebody else saw it: it may be up again before it is asked.
 
         A service that is gone, or came back without its data, is lost for all later tests: they fail at once.
         """
@@ -108,11 +110,11 @@ class Availability:
             )
         if probe.health is not Health.HEALTHY:
             return self._lose(probe, f"was lost during the run: {_sentence(probe)}", _FIXES[probe.health])
-        if first.health is Health.HEALTHY:
+        if first.health is Health.HEALTHY and not died:
             return None
         error = self.error(first)
-        error.what = f"{service} was away for a moment during this test: {_sentence(first)}"
-        error.fix = "run the test again"
+        error.what = f"{service} at {probe.address} was away for a moment during this test"
+        error.cause, error.fix = first.problem, "run the test again"
         return error
 
     def _lose(self, probe: Probe, what: str, fix: str) -> ServiceUnavailable:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from test_framework.plugin import rows
 from test_framework.plugin.owned import Owned
+
+if TYPE_CHECKING:
+    from test_framework.plugin.rows import Insert
 
 __all__ = ["test_agent", "test_conversation", "test_organization", "test_user", "test_user_token"]
 
@@ -15,8 +17,10 @@ __all__ = ["test_agent", "test_conversation", "test_organization", "test_user", 
 __tracebackhide__ = True
 
 
-def _insert(owned: Owned, fixture: str, insert: rows.Insert) -> dict[str, Any]:
+def _insert(owned: Owned, fixture: str, insert: Insert) -> dict[str, Any]:
     import asyncpg
+
+    from test_framework.plugin import rows
 
     owned.require("postgres")
     try:
@@ -35,18 +39,24 @@ def _insert(owned: Owned, fixture: str, insert: rows.Insert) -> dict[str, Any]:
 @pytest.fixture
 def test_user(test_isolation: Owned) -> dict[str, Any]:
     """A row of ``auth.users``: ``test@example.com``, active; and its ``password`` in clear, ``test123``."""
+    from test_framework.plugin import rows
+
     return {**_insert(test_isolation, "test_user", rows.user()), "password": rows.PASSWORD}
 
 
 @pytest.fixture
 def test_organization(test_isolation: Owned, test_user: dict[str, Any]) -> dict[str, Any]:
     """A row of ``backend.organizations`` on the free plan, owned by ``test_user``; and its ``membership`` row."""
+    from test_framework.plugin import rows
+
     return _insert(test_isolation, "test_organization", rows.organization(test_user["id"]))
 
 
 @pytest.fixture
 def test_agent(test_isolation: Owned, test_organization: dict[str, Any], test_user: dict[str, Any]) -> dict[str, Any]:
     """A row of ``backend.agents`` in ``test_organization``."""
+    from test_framework.plugin import rows
+
     return _insert(test_isolation, "test_agent", rows.agent(test_organization["id"], test_user["id"]))
 
 
@@ -55,6 +65,8 @@ def test_conversation(
     test_isolation: Owned, test_user: dict[str, Any], test_organization: dict[str, Any], test_agent: dict[str, Any]
 ) -> dict[str, Any]:
     """A row of ``backend.conversations`` between ``test_user`` and ``test_agent``; and its rows of ``messages``."""
+    from test_framework.plugin import rows
+
     insert = rows.conversation(test_user["id"], test_organization["id"], test_agent["id"])
     return _insert(test_isolation, "test_conversation", insert)
 

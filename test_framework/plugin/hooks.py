@@ -8,6 +8,7 @@ import pytest
 
 from test_framework.plugin.header import header_lines
 from test_framework.plugin.markers import add_markers, isolation_of, required_services
+from test_framework.plugin.needs import needed_services
 from test_framework.plugin.options import add_options, read_options
 from test_framework.plugin.policy import Policy
 from test_framework.plugin.reports import Reporting
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "pytest_addoption",
+    "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_load_initial_conftests",
@@ -59,6 +61,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A marker that nobody can understand is an error before anything runs."""
     for item in items:
         isolation_of(item)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to open what the tests will need, while pytest still reports what it collected."""
+    config = session.config
+    run = run_of(config)
+    controller = config.pluginmanager.hasplugin("dsession")
+    if controller or config.option.collectonly or run.decision.policy is Policy.OFF:
+        return
+    services = {service for item in session.items for service in needed_services(item)}
+    if services:
+        run.broker.warm(sorted(services))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

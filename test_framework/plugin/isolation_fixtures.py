@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from test_framework.errors import FrameworkError
-from test_framework.plugin.addresses import OwnPostgres, OwnRedis
-from test_framework.plugin.masked import MaskedText
 from test_framework.plugin.owned import Owned
 
 if TYPE_CHECKING:
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
 
     from test_framework.manager.clickhouse import IsolatedClickHouse
     from test_framework.manager.connection import BridgedConnection
+    from test_framework.plugin.addresses import OwnPostgres, OwnRedis
 
 __all__ = [
     "clickhouse_url",
@@ -42,6 +41,8 @@ def isolated_database(real_postgres: BridgedConnection) -> BridgedConnection:
 @pytest.fixture
 def isolated_external_postgres(test_isolation: Owned) -> OwnPostgres:
     """A PostgreSQL database of the test's own, a clone of the seed: ``.dsn``, ``.name``, ``.host`` … for any driver."""
+    from test_framework.plugin.addresses import OwnPostgres
+
     return OwnPostgres.of(test_isolation.postgres())
 
 
@@ -60,6 +61,8 @@ def isolated_redis(real_redis: Redis) -> Redis:
 @pytest.fixture
 def isolated_external_redis(test_isolation: Owned) -> OwnRedis:
     """A Redis database of the test's own: ``.url``, ``.db``, ``.host`` … for any client, and ``.key_prefix``."""
+    from test_framework.plugin.addresses import OwnRedis
+
     return OwnRedis.of(test_isolation.redis_lease())
 
 
@@ -91,5 +94,7 @@ def isolated_clickhouse(real_clickhouse: IsolatedClickHouse) -> IsolatedClickHou
 @pytest.fixture
 def clickhouse_url(test_isolation: Owned) -> str:
     """The URL of that database: ``clickhouse://user:password@host:port/name``, the port being that of HTTP."""
+    from test_framework.plugin.masked import MaskedText
+
     endpoint = test_isolation.clickhouse_endpoint()
     return MaskedText(endpoint.url, shown=endpoint.safe_url)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from test_framework.errors import FrameworkError
-from test_framework.isolation.values import Lease
-from test_framework.plugin.keeping import connect_line
 from test_framework.plugin.markers import isolation_of, redis_is_guarded
 from test_framework.plugin.run import Run, run_of
 
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from test_framework.endpoints import ClickHouseEndpoint, PostgresEndpoint
+    from test_framework.isolation.values import Lease
     from test_framework.manager.clickhouse import IsolatedClickHouse
     from test_framework.manager.connection import BridgedConnection
     from test_framework.manager.holdings import Holdings
@@ -117,6 +116,8 @@ class Owned:
         """Give everything back; what a failed test may keep stays, and the lines that lead there go into its report."""
         if "holdings" not in self.__dict__:
             return
+        from test_framework.plugin.keeping import connect_line
+
         self._end()
         failed = self._item.stash.get(failed_key, False)
         keep = failed and bool(self.leases) and self._run.may_keep()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from test_framework.isolation.values import Lease, LeaseInfo
-
 if TYPE_CHECKING:
+    from test_framework.isolation.values import Lease, LeaseInfo
     from test_framework.plugin.owned import Owned
     from test_framework.plugin.run import Run
 

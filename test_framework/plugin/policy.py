@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from typing import TYPE_CHECKING
 
-from test_framework.services.base import Health, Probe
+if TYPE_CHECKING:
+    from test_framework.services.base import Probe
 
 __all__ = ["Decision", "Policy", "Verdict", "decide", "judge"]
 
@@ -71,6 +73,8 @@ def judge(decision: Decision, probe: Probe) -> Verdict:
     A server that is not there, or hangs, is skipped over where nobody requires it. One that answers and refuses us is
     never skipped over: somebody meant it to be used, and a skip would hide the mistake.
     """
+    from test_framework.services.base import Health
+
     if probe.health is Health.HEALTHY:
         return Verdict.RUN
     absent = probe.health in (Health.UNREACHABLE, Health.UNRESPONSIVE)

@@ -14,7 +14,6 @@ import pytest
 
 from test_framework.endpoints import Endpoints
 from test_framework.errors import FrameworkError, SettingsError
-from test_framework.plugin.availability import Availability
 from test_framework.plugin.exports import endpoint_variables, export, url_variables
 from test_framework.plugin.options import Options, read_options
 from test_framework.plugin.policy import Decision, decide
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from test_framework.isolation.values import Identity
     from test_framework.manager.holdings import Clients
     from test_framework.manager.services import ServicesConfig
+    from test_framework.plugin.availability import Availability
 
 __all__ = ["KEY", "Run", "run_of"]
 
@@ -128,6 +128,8 @@ class Run:
 
     @cached_property
     def availability(self) -> Availability:
+        from test_framework.plugin.availability import Availability
+
         return Availability(
             self.endpoints,
             self.decision,

@@ -24,8 +24,8 @@ SKIP_MARK = "real services"
 _LOST = {
     "asyncpg": {
         "CannotConnectNowError", "ConnectionDoesNotExistError", "ConnectionFailureError", "AdminShutdownError",
-        "InternalClientError", "CrashShutdownError", "ConnectionRejectionError", "InterfaceError", "PostgresConnectionError",
-        "TooManyConnectionsError", "DiskFullError", "OutOfMemoryError",
+        "InternalClientError", "CrashShutdownError", "ConnectionRejectionError", "InterfaceError",
+        "PostgresConnectionError", "TooManyConnectionsError", "DiskFullError", "OutOfMemoryError",
     },
     "psycopg": {"OperationalError", "AdminShutdown", "CrashShutdown"},
     "redis": {"ConnectionError", "TimeoutError", "BusyLoadingError"},
@@ -64,6 +64,14 @@ def lost_connection(error: BaseException) -> bool:
     )
 
 
+def server_died(error: BaseException) -> bool:
+    """Whether the server itself said, in its last words, that it or a part of it crashed."""
+    return any(
+        type(each).__name__ in ("CrashShutdownError", "CrashShutdown") or "unexpected postmaster exit" in str(each)
+        for each in _chain(error)
+    )
+
+
 def diagnose(error: BaseException, services: list[str], availability: Availability) -> StackError | None:
     """What was wrong with the stack when ``error`` ended a test that uses ``services``; ``None``: nothing was."""
     found = trouble_of(error)
@@ -71,7 +79,8 @@ def diagnose(error: BaseException, services: list[str], availability: Availabili
         return None
     concerned = [found.service.removeprefix("test-")] if isinstance(found, ServiceUnavailable) else services
     for service in concerned:
-        if (loss := availability.recheck(service)) is not None:
+        died = service == "postgres" and server_died(error)
+        if (loss := availability.recheck(service, died=died)) is not None:
             return loss
     return found
 

@@ -132,7 +132,7 @@ class Project:
     def script(self, text: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run Python without pytest."""
         return subprocess.run(
-            [sys.executable, "-P", "-X", "dev", "-c", textwrap.dedent(text)],
+            [sys.executable, "-P", "-W", "default", "-c", textwrap.dedent(text)],
             cwd=self.path,
             env={**self.environment, **variables},
             capture_output=True,
