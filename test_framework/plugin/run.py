@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import secrets
 from collections.abc import Coroutine
@@ -33,6 +34,20 @@ T = TypeVar("T")
 KEY = pytest.StashKey["Run"]()
 WORKER_INPUT = "test_framework"
 _LOG_LINES = 20
+# pytest parses our modules as it imports them. Doing that in two threads at once makes CPython raise "AST constructor
+# recursion depth mismatch" now and then, so all that the broker's thread would import is imported before it starts.
+_IN_THE_BROKERS_THREAD = (
+    "test_framework.environment.engine",
+    "test_framework.health",
+    "test_framework.isolation.pool",
+    "test_framework.manager.holdings",
+    "test_framework.services.clickhouse.isolation",
+    "test_framework.services.postgres.isolation",
+    "test_framework.services.postgres.ledger",
+    "test_framework.services.postgres.leases",
+    "test_framework.services.reaping",
+    "test_framework.services.redis.isolation",
+)
 _RECLAIM = 5.0
 
 
@@ -106,6 +121,8 @@ class Run:
         if self._broker is None:
             from test_framework.environment import Broker
 
+            for module in _IN_THE_BROKERS_THREAD:
+                importlib.import_module(module)
             self._broker = Broker(self.endpoints, self.identity)
         return self._broker
 

@@ -51,8 +51,9 @@ def test_two_complete_runs_at_once_on_one_stack_are_both_green(
         tmp_path.joinpath(name).mkdir()
         project = every_fixture(Project(tmp_path / name, stack_environment), *SHARED, "test_real_clickhouse")
         runs.append((project, project.start("-q", "-n", "2", USE_REAL_SERVICES="true")))
-    for project, process in runs:
-        all_passed(project.finish(process))
+    results = [project.finish(process) for project, process in runs]
+    for result in results:
+        all_passed(result)
 
 
 def test_anyio_runs_the_same_fixtures_with_its_own_loop(project: Project) -> None:

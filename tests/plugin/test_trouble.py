@@ -91,6 +91,7 @@ def test_what_a_killed_run_held_is_reclaimed_by_the_next(project: Project, stack
         os.kill(each.pid, signal.SIGKILL)
     process.communicate()
     project.write(test_a="def test_a(postgres_dsn, redis_url, clickhouse_url): pass").run("-q").passes(passed=1)
+    stack.ok("reap")  # the next run may itself have ended while it was preparing a database
     nothing_is_held(stack)
 
 
@@ -261,7 +262,7 @@ def test_a_postgres_that_comes_back_costs_one_test(project: Project, postgres_do
     result = project.write(test_a=AWAY.format(kill=lose(postgres_door, "SIGUSR1"))).run("-rA")
     result.passes(passed=4, failed=1)
     assert result.status == 14
-    assert "postgres was away for a moment during this test" in result.text
+    assert "was away for a moment during this test" in result.text
     assert result.outcomes["test_a"].properties == {"stack_trouble": "test-postgres"}
 
 
