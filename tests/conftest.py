@@ -1,4 +1,4 @@
-"""Servers that the whole suite shares. Started when the first test asks, stopped at the end of the run."""
+"""Servers for the tests of one file. Started when its first test asks, stopped after its last one."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from test_framework.endpoints import ClickHouseEndpoint, PostgresEndpoint, Redis
 from tests.servers import data_directory, run_clickhouse, run_postgres, run_redis
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgres_server() -> Iterator[PostgresEndpoint]:
-    """An unseeded PostgreSQL, shared by all tests of the run: leave nothing in it that others could trip over."""
+    """An unseeded PostgreSQL, shared by the tests of one file."""
     with data_directory("postgres") as directory, run_postgres(directory) as endpoint:
         yield endpoint
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def redis_server() -> Iterator[RedisEndpoint]:
-    """An unseeded Redis, shared by all tests of the run."""
+    """An unseeded Redis, shared by the tests of one file."""
     with data_directory("redis") as directory, run_redis(directory) as endpoint:
         yield endpoint
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def clickhouse_server() -> Iterator[ClickHouseEndpoint]:
-    """An unseeded ClickHouse engine, shared by all tests of the run."""
+    """An unseeded ClickHouse engine, shared by the tests of one file."""
     with data_directory("clickhouse") as directory, run_clickhouse(directory) as endpoint:
         yield endpoint

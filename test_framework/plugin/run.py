@@ -46,7 +46,9 @@ _IN_THE_BROKERS_THREAD = (
     "test_framework.services.postgres.ledger",
     "test_framework.services.postgres.leases",
     "test_framework.services.reaping",
+    "test_framework.services.redis.allocators",
     "test_framework.services.redis.isolation",
+    "test_framework.services.registry",
 )
 _RECLAIM = 5.0
 

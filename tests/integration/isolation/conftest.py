@@ -14,7 +14,7 @@ from test_framework.environment import Broker, Identity, IsolationOptions
 from tests.seeded_stack import Stack, seeded_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(
     postgres_server: PostgresEndpoint, redis_server: RedisEndpoint, clickhouse_server: ClickHouseEndpoint
 ) -> Stack:
