@@ -97,7 +97,6 @@ def _memory(native: Bench) -> str:
         for name, matches in _PROCESSES.items():
             sizes[name] = memory_of(p for p in psutil.process_iter() if _belongs(p, marker, matches))
         rows = [[name, f"{pss:.0f}", f"{rss:.0f}"] for name, (pss, rss) in sizes.items()]
-        rows.append(["all", f"{sum(p for p, _ in sizes.values()):.0f}", f"{sum(r for _, r in sizes.values()):.0f}"])
         note = "\n\nPSS splits shared pages between the processes that share them; RSS counts them in each."
         return f"Idle, right after `up`, on {machine()}.\n\n" + table(["server", "PSS MiB", "RSS MiB"], rows) + note
     finally:
@@ -109,7 +108,7 @@ _PROCESSES: dict[str, str] = {
     "redis": "redis-server",
     "clickhouse (embedded)": "embedded_clickhouse",
     "monitor": "monitor",
-    "supervisor": "supervisord",
+    "supervisor and all of these": "supervisord",
 }
 
 
