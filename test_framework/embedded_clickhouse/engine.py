@@ -113,6 +113,9 @@ class Engine:
 
     def __init__(self, path: Path, *, config_file: Path, defaults: Mapping[str, str]) -> None:
         self._native, self.package_version = _load()
+        # With its handlers a crashed engine stays as a process that answers nothing; without them it ends, and whoever
+        # watches over it starts another.
+        self._native.set_signal_handlers_enabled(False)
         options = {
             "implicit_select": "0",
             "chdb_client_name": f"embedded engine chdb-core {self.package_version}",

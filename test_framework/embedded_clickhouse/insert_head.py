@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from test_framework.embedded_clickhouse.cursor import Cursor, ends_expression
 from test_framework.embedded_clickhouse.lexer import PUNCT, WORD, NeedMore, identifier_text, string_value
@@ -43,6 +43,8 @@ class Insert:
     input_calls: tuple[tuple[int, int], ...] = ()
     #: The path of FROM INFILE.
     from_infile: bytes | None = None
+    #: Offset inside of ``head`` of the word SETTINGS, which stands behind the place of FROM INFILE.
+    settings_at: int | None = None
 
     @property
     def uses_input_function(self) -> bool:
@@ -60,14 +62,15 @@ def parse_insert(cursor: Cursor, start: int, *, final: bool) -> Insert:
         raise _malformed(cursor)
     _target(cursor)
     infile = _columns_and_infile(cursor)
+    settings_at = cursor.start - start if cursor.word == b"SETTINGS" else None
     if cursor.accept(b"SETTINGS") and not _settings(cursor):
         raise _malformed(cursor)
     head_end = cursor.previous[2] if cursor.previous else start
     head = cursor.sql[start:head_end]
     if infile is None and cursor.accept(b"VALUES"):
-        return _values(cursor, head)
+        return replace(_values(cursor, head), settings_at=settings_at)
     if cursor.word == b"FORMAT":
-        return _format(cursor, head, infile=infile, final=final)
+        return replace(_format(cursor, head, infile=infile, final=final), settings_at=settings_at)
     if cursor.word in (b"SELECT", b"WITH", b"FROM") or cursor.sign == b"(":
         return _select(cursor, start, infile=infile, final=final)
     if infile is None:

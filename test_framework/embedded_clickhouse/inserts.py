@@ -1,11 +1,16 @@
 """INSERT: the data goes to the engine piece by piece, and never through its script parser.
 
 Both are sources of an answer without bytes: the first read does the work.
+
+The engine's interface for streamed data has a fault: data given to it after the reader of the format has found its end
+brings the whole engine down. A reader that wants all data is not concerned, and neither is a single piece of data in
+which the reader finds its end. The formats that are concerned go through a file.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,12 +21,35 @@ from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError
 from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
-from test_framework.embedded_clickhouse.rewrite import input_to_file
+from test_framework.embedded_clickhouse.rewrite import input_to_file, insert_from_file
 from test_framework.embedded_clickhouse.settings import set_statement
 
-__all__ = ["InputSource", "InsertSource"]
+__all__ = ["FileSource", "InsertSource", "insert_source"]
 
 _PIECE = 1 << 20
+#: Readers that may find their end before any data, or before the end of the first piece (lower case).
+_ENDS_AT_WILL = frozenset({"one", "npy", "arrowstream"})
+#: Readers with an end of their own, behind which there may be more.
+_HAS_AN_END = frozenset({"values", "json", "jsoncompact"})
+
+
+def insert_source(
+    job: Job, engine: Engine, hops: Hops, *, format: str, body: StatementBody, spool: Path
+) -> InsertSource | FileSource:
+    """The source for an INSERT with data, of whatever shape.
+
+    Args:
+        format: of the data.
+        spool: directory for what has to go through a file.
+    """
+    insert = body.statement.insert
+    assert insert is not None
+    rewrite = input_to_file if insert.has_select else insert_from_file
+    file = FileSource(job, engine, hops, lambda path: rewrite(body.statement, path, format), body=body, spool=spool)
+    if insert.has_select or format.lower() in _ENDS_AT_WILL:
+        return file
+    large = file if format.lower() in _HAS_AN_END else None
+    return InsertSource(job, engine, hops, format=format, body=body, large=large)
 
 
 class InsertSource:
@@ -29,30 +57,38 @@ class InsertSource:
 
     Args:
         format: of the data.
+        large: takes over when the data does not fit into one piece; ``None`` for data in any number of pieces.
     """
 
-    def __init__(self, job: Job, engine: Engine, hops: Hops, *, format: str, body: StatementBody) -> None:
+    def __init__(
+        self, job: Job, engine: Engine, hops: Hops, *, format: str, body: StatementBody, large: FileSource | None = None
+    ) -> None:
         self._job = job
         self._engine = engine
         self._hops = hops
         self._format = format
         self._body = body
+        self._large = large
         self._handle: object = None
         self._empty = True
         self._closed = False
 
     @property
     def idle(self) -> bool:
-        return self._closed
+        return self._closed and not self._hops.busy
 
     async def read(self) -> bytes:
         if self._closed:
             return b""
         pending: list[bytes] = []
         size = 0
-        async for piece in self._body.data():
+        data_left = self._body.data()
+        async for piece in data_left:
             pending.append(piece)
             size += len(piece)
+            if size >= _PIECE and self._large is not None:
+                self._closed = True
+                return await self._large.read(pending, data_left)
             if size >= _PIECE:
                 data, pending, size = b"".join(pending), [], 0
                 # The engine parses this piece while the next one arrives.
@@ -67,6 +103,8 @@ class InsertSource:
         await self._hops.end()
         if not self._closed:
             await self._hops.run(self._cancel)
+        if self._large is not None:
+            await self._large.close()
 
     # what follows runs in worker threads
 
@@ -104,14 +142,27 @@ class InsertSource:
         self._job.close()
 
 
-class InputSource:
-    """INSERT … SELECT … FROM input(…): the data goes to a private file, which the engine reads in its place."""
+class FileSource:
+    """INSERT whose data goes to a private file, which the engine reads in its place.
 
-    def __init__(self, job: Job, engine: Engine, hops: Hops, *, format: str, body: StatementBody, spool: Path) -> None:
+    Args:
+        statement: makes the statement that reads from the given path.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        engine: Engine,
+        hops: Hops,
+        statement: Callable[[str], bytes],
+        *,
+        body: StatementBody,
+        spool: Path,
+    ) -> None:
         self._job = job
         self._engine = engine
         self._hops = hops
-        self._format = format
+        self._statement = statement
         self._body = body
         self._spool = spool
         self._file: IO[bytes] | None = None
@@ -120,9 +171,12 @@ class InputSource:
     def idle(self) -> bool:
         return self._file is None and not self._hops.busy
 
-    async def read(self) -> bytes:
+    async def read(self, first: Iterable[bytes] = (), rest: AsyncIterator[bytes] | None = None) -> bytes:
+        """Do the work; ``first`` is what was already taken from the body, ``rest`` what was not."""
         file = self._file = tempfile.NamedTemporaryFile(dir=self._spool, prefix="input-")  # noqa: SIM115 - see close
-        async for piece in self._body.data():
+        for piece in first:
+            await self._hops.run(partial(file.write, piece))
+        async for piece in rest or self._body.data():
             await self._hops.run(partial(file.write, piece))
         await self._hops.run(self._run)
         return b""
@@ -132,7 +186,7 @@ class InputSource:
         self._file.flush()
         job = self._job
         try:
-            sql = input_to_file(self._body.statement, self._file.name, self._format)
+            sql = self._statement(self._file.name)
             job.stats.set_written(job.open(self._engine).query(sql, params=job.params))
         finally:
             job.finish()

@@ -14,7 +14,7 @@ from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseE
 from test_framework.embedded_clickhouse.file_settings import check_file_settings
 from test_framework.embedded_clickhouse.guard import forbidden
 from test_framework.embedded_clickhouse.hops import Hops
-from test_framework.embedded_clickhouse.inserts import InputSource, InsertSource
+from test_framework.embedded_clickhouse.inserts import insert_source
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.lexer import tokens
 from test_framework.embedded_clickhouse.native import BlockRewriter
@@ -94,9 +94,7 @@ class Planner:
         insert = body.statement.insert
         if insert is not None and insert.data_offset is not None:
             data_format = query.input_format or insert.format or query.default_format or "TabSeparated"
-            if insert.has_select:
-                return InputSource(job, self.engine, hops, format=data_format, body=body, spool=self.spool)
-            return InsertSource(job, self.engine, hops, format=data_format, body=body)
+            return insert_source(job, self.engine, hops, format=data_format, body=body, spool=self.spool)
         statement = with_views(body.statement)
         name = self.output_format(statement, query)
         revision = query.revision if name == "Native" else 0

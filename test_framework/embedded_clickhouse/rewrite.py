@@ -9,7 +9,7 @@ from test_framework.embedded_clickhouse.cursor import Cursor
 from test_framework.embedded_clickhouse.lexer import STRING, Token, identifier_text, string_value
 from test_framework.embedded_clickhouse.statement import Statement
 
-__all__ = ["input_to_file", "quoted", "rewrite_query_ids", "with_outfile"]
+__all__ = ["input_to_file", "insert_from_file", "quoted", "rewrite_query_ids", "with_outfile"]
 
 
 class _Edit(NamedTuple):
@@ -108,6 +108,20 @@ def with_outfile(statement: Statement, path: str) -> bytes:
         return statement.text + b"\n" + clause
     at = statement.format_span[0]
     return source[statement.start : at] + clause + b" " + source[at : statement.end]
+
+
+def insert_from_file(statement: Statement, path: str, format: str) -> bytes:
+    """INSERT with data reading its data from ``path`` instead; for statements without SELECT."""
+    insert = statement.insert
+    assert insert is not None and not insert.has_select, "the statement takes no data of its own"
+    cut = len(insert.head) if insert.settings_at is None else insert.settings_at
+    parts = [
+        insert.head[:cut],
+        b"FROM INFILE " + quoted(path.encode()),
+        insert.head[cut:],
+        b"FORMAT " + format.encode(),
+    ]
+    return b" ".join(part for part in parts if part)
 
 
 def input_to_file(statement: Statement, path: str, format: str) -> bytes:

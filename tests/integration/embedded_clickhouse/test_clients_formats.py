@@ -149,3 +149,38 @@ def test_formats_that_only_read_read(
 def test_an_unknown_format_is_told(http: httpx.Client, sql: str) -> None:
     reply = http.post("/", content=sql)
     assert (reply.status_code, reply.headers["x-clickhouse-exception-code"]) == (404, "73")
+
+
+BEHIND_THE_END = {
+    "One": (b"x", 1),
+    "Values": (b"(1), (2);", 2),
+    "JSON": (b'{"meta":[{"name":"a","type":"UInt8"}],"data":[{"a":1},{"a":2}]}', 2),
+    "JSONCompact": (b'{"meta":[{"name":"a","type":"UInt8"}],"data":[[1],[2]]}', 2),
+    "Npy": (b"\x93NUMPY\x01\x00\x36\x00{'descr':'<u1','fortran_order':False,'shape':(2,),}     \n\x01\x02", 2),
+    "ArrowStream": (b"", 2),
+}
+
+
+@pytest.mark.parametrize("size", [10, 100_000, 5_000_000])
+@pytest.mark.parametrize("name", BEHIND_THE_END)
+def test_data_behind_the_end_of_a_format_does_no_harm(http: httpx.Client, name: str, size: int) -> None:
+    """The engine's interface for streamed data dies of it; the endpoint must not."""
+    table = f"f_{uuid.uuid4().hex[:12]}"
+    http.post("/", content=f"CREATE TABLE {table} (a UInt8) ENGINE = Memory")
+    body, rows = BEHIND_THE_END[name]
+    if name == "ArrowStream":
+        body = http.post("/", content="SELECT number::UInt8 AS a FROM numbers(2) FORMAT ArrowStream").content
+
+    def pieces() -> Iterator[bytes]:
+        yield body
+        for _ in range(0, size, 50_000):
+            yield b"behind the end " * (min(size, 50_000) // 15)
+
+    inserted = 0
+    for _ in range(20 if size < 1_000_000 else 4):
+        reply = http.post("/", params={"query": f"INSERT INTO {table} FORMAT {name}"}, content=pieces())
+        assert reply.status_code in (200, 400, 500), reply.text
+        assert "fatal" not in reply.text
+        inserted += rows if reply.status_code == 200 else 0
+    assert http.post("/", content=f"SELECT count() FROM {table}").text == f"{inserted}\n"
+    http.post("/", content=f"DROP TABLE {table}")

@@ -17,6 +17,10 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from tests.integration.embedded_clickhouse.conftest import Server
 
 
+# Two packages register a dialect here, and the second to be loaded says so.
+pytestmark = pytest.mark.filterwarnings("ignore:The 'clickhouse.//' URL remains registered")
+
+
 @pytest.fixture(scope="module")
 def engine(server: Server) -> Iterator[sa.Engine]:
     """clickhouse-sqlalchemy's HTTP driver."""

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from test_framework.embedded_clickhouse.rewrite import input_to_file, quoted, rewrite_query_ids, with_outfile
+from test_framework.embedded_clickhouse.rewrite import (
+    input_to_file,
+    insert_from_file,
+    quoted,
+    rewrite_query_ids,
+    with_outfile,
+)
 from test_framework.embedded_clickhouse.statement import split_statement
 from tests.unit.embedded_clickhouse.engine_child import EngineChild
 
@@ -101,3 +107,26 @@ def test_input_without_a_structure_takes_the_tables(engine: EngineChild, tmp_pat
     text = input_to_file(split_statement(sql), str(tmp_path / "data"), "JSONEachRow")
     assert engine.query(text) == b""
     assert engine.query("SELECT * FROM from_input2", "CSV") == b"6\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "rest"),
+    [
+        ("INSERT INTO t", "", "FORMAT CSV\n1"),
+        ("INSERT INTO t (a, b)", "", "VALUES (1)"),
+        ("INSERT INTO t", "SETTINGS a=1, b='SETTINGS'", "FORMAT CSV\n"),
+        ("INSERT INTO settings (`SETTINGS`)", "SETTINGS a=1", "VALUES"),
+    ],
+)
+def test_data_is_read_from_a_file_instead(target: str, settings: str, rest: str) -> None:
+    sql = f"-- c\n{target} {settings} {rest}"
+    text = insert_from_file(split_statement(sql.encode()), "/x", "CSV").decode()
+    assert text.split() == f"{target} FROM INFILE '/x' {settings} FORMAT CSV".split()
+
+
+def test_an_insert_from_a_file_does_what_the_data_does(engine: EngineChild, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("('x'), ('y'); and what is behind the end")
+    engine.query("CREATE TABLE IF NOT EXISTS from_file (a String, b UInt8 DEFAULT 7) ENGINE = Memory")
+    statement = split_statement(b"INSERT INTO from_file (a) SETTINGS max_insert_threads=1 VALUES ('x'), ('y'); and")
+    engine.query(insert_from_file(statement, str(tmp_path / "data"), "Values"))
+    assert engine.query("SELECT * FROM from_file ORDER BY a") == b"x\t7\ny\t7\n"
