@@ -16,7 +16,6 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from tests.integration.embedded_clickhouse.conftest import Server
 
-
 # Two packages register a dialect here, and the second to be loaded says so.
 pytestmark = pytest.mark.filterwarnings("ignore:The 'clickhouse.//' URL remains registered")
 
