@@ -39,6 +39,8 @@ _CONTROL = (
         database_uuid UUID, state String, stack_id String, noted_at DateTime64(6) DEFAULT now64(6)
     ) ENGINE = MergeTree ORDER BY (database_uuid, noted_at)""",
 )
+# A dictionary depends on the table it reads, by its name: both go together, and come back together.
+_WHOLE = {"check_table_dependencies": "0"}
 _KNOWN = (
     f"SELECT count() FROM {CONTROL_DATABASE}.seeds WHERE database_uuid IN"
     " (SELECT uuid FROM system.databases WHERE name = {database:String})"
@@ -86,7 +88,7 @@ async def _renew(
     await _repair(client, name, old)
     await _refuse_foreign(client, endpoint)
     if await _exists(client, name):
-        await client.execute(f"RENAME DATABASE {quote_identifier(name)} TO {quote_identifier(old)}")
+        await _rename(client, name, old)
     try:
         state = await _build(client, name, request)
     except BaseException:
@@ -134,7 +136,11 @@ async def _exists(client: ClickHouseClient, name: str) -> bool:
 
 async def _drop(client: ClickHouseClient, name: str) -> None:
     """``SYNC``: otherwise the data stays on the tmpfs for minutes."""
-    await client.execute(f"DROP DATABASE IF EXISTS {quote_identifier(name)} SYNC")
+    await client.execute(f"DROP DATABASE IF EXISTS {quote_identifier(name)} SYNC", settings=_WHOLE)
+
+
+async def _rename(client: ClickHouseClient, name: str, to: str) -> None:
+    await client.execute(f"RENAME DATABASE {quote_identifier(name)} TO {quote_identifier(to)}", settings=_WHOLE)
 
 
 async def _repair(client: ClickHouseClient, name: str, old: str) -> None:
@@ -150,7 +156,7 @@ async def _repair(client: ClickHouseClient, name: str, old: str) -> None:
 async def _put_back(client: ClickHouseClient, name: str, old: str) -> None:
     await _drop(client, name)
     if await _exists(client, old):
-        await client.execute(f"RENAME DATABASE {quote_identifier(old)} TO {quote_identifier(name)}")
+        await _rename(client, old, name)
 
 
 async def _roll_back(endpoint: ClickHouseEndpoint, name: str, old: str, deadline: Deadline) -> None:

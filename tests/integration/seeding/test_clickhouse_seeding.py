@@ -50,6 +50,25 @@ async def test_the_old_database_is_gone_after_a_new_seed(clickhouse: ClickHouseE
     assert await names(clickhouse) == {clickhouse.database}
 
 
+async def test_a_database_with_a_dictionary_is_seeded_again_and_comes_back_from_a_bad_seed(
+    clickhouse: ClickHouseEndpoint, tmp_path: Path
+) -> None:
+    scripts = """
+    CREATE TABLE source (id UInt64, name String) ENGINE = MergeTree ORDER BY id;
+    INSERT INTO source VALUES (1, '{0}');
+    CREATE DICTIONARY names (id UInt64, name String) PRIMARY KEY id
+        SOURCE(CLICKHOUSE(TABLE 'source' DB '%s')) LAYOUT(FLAT()) LIFETIME(0);
+    """.replace("%s", clickhouse.database)
+    look = f"SELECT dictGet('{clickhouse.database}.names', 'name', 1)"
+    for name in ("first", "second"):
+        await seed(clickhouse, tmp_path / name, {"01.sql": scripts.format(name)})
+        assert await query_clickhouse(clickhouse, look) == [[name]]
+    with pytest.raises(SeedError):
+        await seed(clickhouse, tmp_path / "third", {"01.sql": scripts.format("third") + "SELECT nope"})
+    assert await query_clickhouse(clickhouse, look) == [["second"]]
+    assert await names(clickhouse) == {clickhouse.database}
+
+
 async def test_every_format_is_loaded(clickhouse: ClickHouseEndpoint, tmp_path: Path) -> None:
     table = pa.table({"v": pa.array([5, 6], pa.int32()), "n": ["five", "six"]})
     sink = pa.BufferOutputStream()
