@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from test_framework.endpoints import Endpoints
-from test_framework.errors import FrameworkError, ServiceUnavailable
+from test_framework.errors import FrameworkError, ServiceUnavailable, StackError
 from test_framework.isolation.names import Names
 from test_framework.isolation.values import Grant, Identity, IsolationOptions, Lease
 from test_framework.waiting import Deadline, wait_until
@@ -42,6 +42,8 @@ class Engine:
         self._allocators: dict[str, Allocator] = {}
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._reaping: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[Grant]] = set()
+        self._warming: set[asyncio.Task[None]] = set()
         self._closing = False
         self._lock = asyncio.Lock()
 
@@ -49,6 +51,8 @@ class Engine:
         """A namespace of ``service``. Raises ``FrameworkError`` at the deadline, even when a server ignores it."""
         started = time.monotonic()
         task = asyncio.ensure_future(self._acquire(service, deadline))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
         await asyncio.wait([task], timeout=deadline.remaining + _GRACE)
         if not task.done():
             task.cancel()
@@ -98,6 +102,12 @@ class Engine:
 
     async def warm(self, services: Iterable[str]) -> None:
         """Open what the first lease of each service would open."""
+        task = asyncio.ensure_future(self._warm(services))
+        self._warming.add(task)
+        task.add_done_callback(self._warming.discard)
+        await asyncio.shield(task)
+
+    async def _warm(self, services: Iterable[str]) -> None:
         for service in services:
             try:
                 allocator = await self._allocator(service)
@@ -127,6 +137,8 @@ class Engine:
 
     async def _allocator(self, service: str) -> Allocator:
         async with self._lock:
+            if self._closing:
+                raise StackError("the broker is closed", cause="the test session has ended")
             if service not in self._allocators:
                 ledger = await self._open_ledger()
                 self._allocators[service] = await self._builders[service](ledger)
@@ -235,7 +247,12 @@ class Engine:
         self._closing = True
         if self._reaping is not None:  # not cancelled: half-opened connections would be left
             await asyncio.gather(self._reaping, return_exceptions=True)
-        await asyncio.gather(*(allocator.close() for allocator in self._allocators.values()), return_exceptions=True)
+        async with self._lock:  # whoever is opening something has finished, and nobody begins any more
+            allocators = list(self._allocators.values())
+        await asyncio.gather(*(allocator.close() for allocator in allocators), return_exceptions=True)
+        for task in self._asking:
+            task.cancel()
+        await asyncio.gather(*self._asking, *self._warming, return_exceptions=True)
         if self._ledger is not None:
             with contextlib.suppress(FrameworkError):
                 for service, name in await self._ledger.mine():

@@ -1,6 +1,6 @@
 """A worker process for the fault tests: it leases, and dies where it is told to. Reads one JSON object from stdin.
 
-Keys: ``endpoints``, ``worker``, ``action`` (``hold``, ``cycle`` or ``hammer``), ``leases``, and ``die``
+Keys: ``endpoints``, ``worker``, ``action`` (``hold``, ``cycle``, ``first`` or ``hammer``), ``leases``, and ``die``
 (``module:Class.method:n:when``). Prints one JSON line per event.
 """
 
@@ -112,6 +112,11 @@ async def hammer(make: Any, leases: int) -> None:
 
 
 def main() -> None:
+    if "--ready" in sys.argv:
+        import test_framework.environment.engine
+        import test_framework.services.postgres.ledger  # noqa: F401 - loaded before everybody starts at once
+
+        say(ready=True)
     order = json.loads(sys.stdin.readline())
     endpoints = Endpoints.from_dict(order["endpoints"])
     if order.get("die"):
@@ -125,6 +130,11 @@ def main() -> None:
         asyncio.run(hammer(make, order["leases"]))
         return
     broker = make()
+    if order["action"] == "first":
+        broker.release(broker.acquire("redis"))
+        broker.close()
+        say(done=True)
+        return
     if order["action"] == "cycle":
         asyncio.run(cycle(broker))
         broker.close()

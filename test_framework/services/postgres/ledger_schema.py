@@ -50,11 +50,16 @@ async def ensure_schema(connection: Connection) -> None:
     Raises:
         ServiceUnavailable: they are there and another version of this package made them.
     """
-    if not await has_schema(connection):
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", advisory_key("ledger"))
-            if not await has_schema(connection):
+    if await has_schema(connection):
+        return
+    # Before the transaction: one that begins while it waits would not see what was made meanwhile.
+    await connection.execute("SELECT pg_advisory_lock($1)", advisory_key("ledger"))
+    try:
+        if not await has_schema(connection):
+            async with connection.transaction():
                 await connection.execute(_TABLES)
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock($1)", advisory_key("ledger"))
 
 
 async def has_schema(connection: Connection) -> bool:
