@@ -163,7 +163,7 @@ class FilesystemTestResource:
         return await asyncio.to_thread(work)
 
     def _enter(self, parts: tuple[str, ...], *, make: bool) -> _Folder:
-        """The directory that holds the last of ``parts``. A few system calls, so no thread: cancelled, it would leak."""
+        """The directory that holds the last of ``parts``. Not in a thread: cancelled, it would leak."""
         _ = self.path  # or it is not there
         fd = os.dup(self._root)
         for depth, part in enumerate(parts[:-1], 1):

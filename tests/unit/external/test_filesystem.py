@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -151,13 +152,21 @@ async def test_a_link_swapped_in_between_two_looks_leads_nowhere(files: Filesyst
     link.symlink_to(outside)
     stop = threading.Event()
 
+    def move(source: Path, target: Path) -> None:
+        while True:
+            try:
+                source.rename(target)
+                return
+            except OSError:  # the writer has made the directory that was missing for a moment
+                shutil.rmtree(target, ignore_errors=True)
+
     def swap() -> None:
         spare = files.path / "spare"
         while not stop.is_set():
-            folder.rename(spare)
-            link.rename(folder)
-            folder.rename(link)
-            spare.rename(folder)
+            move(folder, spare)
+            move(link, folder)
+            move(folder, link)
+            move(spare, folder)
 
     thread = threading.Thread(target=swap)
     thread.start()
