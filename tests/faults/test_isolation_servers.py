@@ -86,8 +86,12 @@ async def test_a_crash_of_the_server_costs_the_tests_that_run_and_not_the_next(b
     lease = await broker.aacquire("postgres")
     assert isinstance(lease.endpoint, PostgresEndpoint)
     connection = await asyncpg.connect(lease.endpoint.dsn)
+    witness = await asyncpg.connect(lease.endpoint.dsn)
+    seen = asyncio.Event()
+    witness.add_termination_listener(lambda _: seen.set())
     os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
     connection.terminate()
+    await seen.wait()  # the server has noticed, and ends every connection
     await broker.arelease(lease)
     again = await broker.aacquire("postgres", timeout=30)
     assert again.name != lease.name
