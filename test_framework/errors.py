@@ -5,6 +5,7 @@
     FrameworkError
     ├── SettingsError               a variable, option or compose file says something impossible
     ├── SeedError                   a fixture file cannot be loaded; knows file and line
+    ├── ApplicationError            the user's application cannot be imported, does not start, or does not stop
     └── StackError                  trouble with the servers, never a failing test
         ├── BackendUnavailable      no Docker engine, a missing binary, no package manager
         ├── ResourceUnavailable     a port is taken, the tmpfs is too small
@@ -19,6 +20,7 @@ A message has up to four parts: what failed and on which object, where we looked
 from __future__ import annotations
 
 __all__ = [
+    "ApplicationError",
     "AuthenticationRefused",
     "BackendUnavailable",
     "FrameworkError",
@@ -138,6 +140,32 @@ class SeedError(FrameworkError):
         super().__init__(what, where=where, cause=cause, fix=fix)
         self.file = file
         self.line = line
+
+
+class ApplicationError(FrameworkError):
+    """The application that the tests speak to is at fault: never the servers, and never a test.
+
+    Args:
+        log_tail: its last log lines, tracebacks included, shown below the message.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        log_tail: str = "",
+        where: str | None = None,
+        cause: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(what, where=where, cause=cause, fix=fix)
+        self.log_tail = log_tail
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if self.log_tail:
+            text += "\n  its last log lines:\n" + "\n".join(f"    {line}" for line in self.log_tail.splitlines())
+        return text
 
 
 class ResourceUnavailable(StackError):

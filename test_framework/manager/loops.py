@@ -13,7 +13,7 @@ import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Generic, TypeVar
 
-__all__ = ["PerLoop", "close_softly", "is_idle", "when_loop_ends"]
+__all__ = ["PerLoop", "close_softly", "forget", "is_idle", "when_loop_ends"]
 
 T = TypeVar("T")
 Closer = Callable[[], Awaitable[object]]
@@ -60,6 +60,13 @@ async def when_loop_ends(key: int, closer: Closer) -> None:
     keeper.closers[key] = closer
 
 
+def forget(key: int) -> None:
+    """Nothing is left to do for ``key`` when the running loop ends."""
+    keeper = _keepers.get(asyncio.get_running_loop())
+    if keeper is not None:
+        keeper.closers.pop(key, None)
+
+
 def forget_closed_loops() -> None:
     """Let go of loops that were closed without being asked to end properly."""
     for loop in [loop for loop in _keepers if loop.is_closed()]:
@@ -94,8 +101,13 @@ class PerLoop(Generic[T]):
 
     async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
         made = self._made.pop(loop, None)
+        forget(id(self))
         if made is not None:
             await self._close(made)
+
+    async def aclose(self) -> None:
+        """Close the running loop's own. The next :meth:`get` opens another."""
+        await self._end(asyncio.get_running_loop())
 
     def close(self) -> None:
         """Close all of them, each in its own loop. Called where no loop runs; what cannot be closed is let go."""
