@@ -112,17 +112,16 @@ def compare(report: TreeReport, recorded: Recorded, *, folder: Path) -> Comparis
 
     Files that the scan did not cover, and those it could not parse, keep their entries as long as they exist.
     """
-    missing = {path for path in {key.path for key in recorded} if not (folder / path).exists()}
-    judged, kept = _split(
-        recorded, missing | {_relative(report, file, folder) for file in report.files if not file.error}
-    )
+    scanned = {_relative(report, file, folder): file.error is None for file in report.files}
+    known_files = {key.path for key in recorded}
+    missing = {path for path in known_files if path not in scanned and not (folder / path).exists()}
+    judged, kept = _split(recorded, missing | {path for path, parsed in scanned.items() if parsed})
     present: defaultdict[Key, list[MockUse]] = defaultdict(list)
     for file in report.files:
         for key, use in _keys(report, file, folder):
             present[key].append(use)
     counts: Recorded = Counter({key: len(uses) for key, uses in present.items()})
     gone = judged - counts
-    known_files = {key.path for key in recorded}
     # What a file lost that is no longer there may have come back under another name.
     lost = Counter[tuple[str, str, str]]()
     for key, count in gone.items():

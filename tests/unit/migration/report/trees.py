@@ -37,7 +37,7 @@ def mocks(path: str, number: int, **values: object) -> FileReport:
 
 
 def varied(root: str = "/project") -> TreeReport:
-    """Every category, several kinds, a fixture used elsewhere, a hostile name, files that are broken or without mocks."""
+    """Every category, several kinds, a fixture used elsewhere, a hostile name, files broken or without mocks."""
     other = [category for category in Category if category is not Category.DATABASE]
     return tree(
         file(
