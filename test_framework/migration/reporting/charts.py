@@ -29,7 +29,7 @@ def bar_chart(identity: str, title: str, shares: Sequence[Share]) -> str:
     spoken = "; ".join(f"{printable(share.name)}: {share.uses:,}" for share in shares) or "nothing"
     return (
         f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {max(1, len(shares)) * ROW}"'
-        f' aria-labelledby="{identity}-title {identity}-text">'
+        f' aria-labelledby="{identity}-title" aria-describedby="{identity}-text">'
         f'<title id="{identity}-title">{escape(title)}</title><desc id="{identity}-text">{escape(spoken)}</desc>'
         f"{rows}</svg>"
     )
