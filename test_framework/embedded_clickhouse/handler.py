@@ -27,10 +27,10 @@ from test_framework.embedded_clickhouse.replies import (
     HOLD_SECONDS,
     PROGRESS_SECONDS,
     Reply,
-    ReplyHeaders,
     error_reply,
     send_result,
 )
+from test_framework.embedded_clickhouse.reply_headers import ReplyHeaders
 from test_framework.embedded_clickhouse.request import QueryRequest
 from test_framework.embedded_clickhouse.sessions import Session, Sessions
 from test_framework.embedded_clickhouse.statement import Kind, Statement

@@ -10,7 +10,7 @@ which the reader finds its end. The formats that are concerned go through a file
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.rewrite import input_to_file, insert_from_file
 from test_framework.embedded_clickhouse.settings import set_statement
+from test_framework.embedded_clickhouse.transfer import Piece
 
 __all__ = ["FileSource", "InsertSource", "insert_source"]
 
@@ -77,9 +78,9 @@ class InsertSource:
     def idle(self) -> bool:
         return self._closed and not self._hops.busy
 
-    async def read(self) -> bytes:
+    async def read(self) -> Sequence[Piece]:
         if self._closed:
-            return b""
+            return ()
         pending: list[bytes] = []
         size = 0
         data_left = self._body.data()
@@ -97,7 +98,7 @@ class InsertSource:
         await self._hops.wait()
         # A small insert is this hop alone.
         await self._hops.run(partial(self._finish, b"".join(pending)))
-        return b""
+        return ()
 
     async def close(self) -> None:
         await self._hops.end()
@@ -171,7 +172,7 @@ class FileSource:
     def idle(self) -> bool:
         return self._file is None and not self._hops.busy
 
-    async def read(self, first: Iterable[bytes] = (), rest: AsyncIterator[bytes] | None = None) -> bytes:
+    async def read(self, first: Iterable[bytes] = (), rest: AsyncIterator[bytes] | None = None) -> Sequence[Piece]:
         """Do the work; ``first`` is what was already taken from the body, ``rest`` what was not."""
         file = self._file = tempfile.NamedTemporaryFile(dir=self._spool, prefix="input-")  # noqa: SIM115 - see close
         for piece in first:
@@ -179,7 +180,7 @@ class FileSource:
         async for piece in rest or self._body.data():
             await self._hops.run(partial(file.write, piece))
         await self._hops.run(self._run)
-        return b""
+        return ()
 
     def _run(self) -> None:
         assert self._file is not None

@@ -135,9 +135,12 @@ class BlockRewriter:
 
     def _with_zones(self, data: bytes) -> bool:
         """Whether ``data`` holds a column whose zone is missing; asks for the columns if that is possible."""
-        if not self._zones or _BARE_DATETIME not in data:
-            return False
-        return any(column.type.startswith(b"DateTime(") for column in self._asked())
+        if self._zones:
+            # All blocks have the same columns, so the first one tells for all.
+            self._zones = _BARE_DATETIME in data and any(
+                column.type.startswith(b"DateTime(") for column in self._asked()
+            )
+        return self._zones
 
     def _asked(self) -> Sequence[Column]:
         if self._columns is None:

@@ -13,9 +13,12 @@ import itertools
 import os
 from pathlib import Path
 
-__all__ = ["PipePool", "ResultPipe"]
+__all__ = ["SIZE", "SMALL", "PipePool", "ResultPipe"]
 
-_SIZE = 1 << 20
+#: Bytes a pipe holds, and a buffer for reading from it.
+SIZE = 1 << 20
+#: A result below it needs no buffer of its own.
+SMALL = 1 << 16
 _NUMBERS = itertools.count(1)
 
 
@@ -33,14 +36,21 @@ class ResultPipe:
         self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):
-                fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, _SIZE)
+                fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, SIZE)
 
     def read(self) -> bytes:
-        """What is there now, at most a megabyte; empty when nothing is."""
+        """What is there now, at most ``SMALL`` bytes; empty when nothing is."""
         try:
-            return os.read(self._fd, _SIZE)
+            return os.read(self._fd, SMALL)
         except BlockingIOError:
             return b""
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill ``buffer`` as far as something is there now; returns how far."""
+        try:
+            return os.readv(self._fd, [buffer])
+        except BlockingIOError:
+            return 0
 
     async def wait(self, finished: asyncio.Future[None]) -> None:
         """Return when something can be read, or the query has finished."""

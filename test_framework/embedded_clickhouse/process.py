@@ -17,7 +17,7 @@ from test_framework.embedded_clickhouse.directories import Directories, open_eng
 from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.handler import QueryHandler
 from test_framework.embedded_clickhouse.options import Options, environment, parse_options
-from test_framework.embedded_clickhouse.replies import ReplyHeaders
+from test_framework.embedded_clickhouse.reply_headers import ReplyHeaders
 from test_framework.embedded_clickhouse.routes import Endpoint
 from test_framework.errors import FrameworkError, ResourceUnavailable
 

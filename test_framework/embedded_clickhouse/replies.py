@@ -6,109 +6,32 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from test_framework.embedded_clickhouse.encodings import Encoder
-from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError, translate
-from test_framework.embedded_clickhouse.job import Job, Stats
+from test_framework.embedded_clickhouse.job import Job
+from test_framework.embedded_clickhouse.reply_headers import ReplyHeaders, content_type, summary
 from test_framework.embedded_clickhouse.results import Source
+from test_framework.embedded_clickhouse.transfer import Piece, Transfer
 
-__all__ = ["Reply", "ReplyHeaders", "error_reply", "send_result"]
+__all__ = ["Reply", "error_reply", "send_result"]
 
 #: What a server keeps before the first byte goes out: an error before that is a clean error with its own status.
 HOLD_BYTES = 1 << 20
 #: And for how long. A server that reports progress in headers has begun its answer with the first report.
 HOLD_SECONDS = 2.0
 PROGRESS_SECONDS = 0.05
-_EXPOSED = (
-    "X-ClickHouse-Query-Id,X-ClickHouse-Summary,X-ClickHouse-Server-Display-Name,X-ClickHouse-Format,"
-    "X-ClickHouse-Timezone,X-ClickHouse-Exception-Code,X-ClickHouse-Exception-Tag"
-)
 #: Turns any byte into a lower-case letter.
 _LETTERS = bytes(97 + byte % 26 for byte in range(256))
 _SPOOL_AFTER = 16 << 20
 _LARGE = 1 << 16
-
-_CONTENT_TYPES = {
-    "arrow": "application/octet-stream",
-    "csv": "text/csv; charset=UTF-8; header=absent",
-    "csvwithnames": "text/csv; charset=UTF-8; header=present",
-    "csvwithnamesandtypes": "text/csv; charset=UTF-8; header=present",
-    "markdown": "text/markdown; charset=UTF-8",
-    "native": "application/octet-stream",
-    "parquet": "application/octet-stream",
-    "prometheus": "text/plain; version=0.0.4; charset=UTF-8",
-    "sqlinsert": "text/plain; charset=UTF-8",
-    "xml": "application/xml; charset=UTF-8",
-    "orc": "application/octet-stream",
-    "arrowstream": "application/octet-stream",
-    "rowbinary": "application/octet-stream",
-    "rowbinarywithnames": "application/octet-stream",
-    "rowbinarywithnamesandtypes": "application/octet-stream",
-    "rowbinarywithdefaults": "application/octet-stream",
-    "msgpack": "application/octet-stream",
-    "protobuf": "application/octet-stream",
-    "protobufsingle": "application/octet-stream",
-    "protobuflist": "application/octet-stream",
-    "capnproto": "application/octet-stream",
-    "avro": "application/octet-stream",
-    "npy": "application/octet-stream",
-    "bsoneachrow": "application/octet-stream",
-    "rawblob": "application/octet-stream",
-    "odbcdriver2": "application/octet-stream",
-    "mysqlwire": "application/octet-stream",
-    "postgresqlwire": "application/octet-stream",
-}
-
-
-def content_type(format: str) -> str:
-    """The Content-Type a server sends for an output format."""
-    name = format.lower()
-    if name in _CONTENT_TYPES:
-        return _CONTENT_TYPES[name]
-    if name.startswith(("tabseparated", "tsv")):
-        return "text/tab-separated-values; charset=UTF-8"
-    if "json" in name:
-        each_row = name.endswith(("eachrow", "eachrowwithprogress", "lines", "names", "types")) or name == "ndjson"
-        return "application/x-ndjson; charset=UTF-8" if each_row else "application/json; charset=UTF-8"
-    return "text/plain; charset=UTF-8"
-
-
-class ReplyHeaders:
-    """The headers that every answer carries."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.display_name = engine.display_name
-        self.timezone = engine.timezone
-        self.version = engine.version
-        self.server = f"chdb-core/{engine.package_version} (embedded ClickHouse {engine.version})"
-
-    def common(self, query_id: str) -> dict[str, str]:
-        return {
-            "X-ClickHouse-Server-Display-Name": self.display_name,
-            "X-ClickHouse-Query-Id": query_id,
-            "X-ClickHouse-Timezone": self.timezone,
-            "Server": self.server,
-            "Keep-Alive": "timeout=30, max=9999",
-            "Access-Control-Expose-Headers": _EXPOSED,
-        }
-
-
-def summary(stats: Stats) -> str:
-    """The X-ClickHouse-Summary header; all values are strings, as in a server's."""
-    total = 0 if stats.written_rows else stats.read_rows
-    return (
-        f'{{"read_rows":"{stats.read_rows}","read_bytes":"{stats.read_bytes}","written_rows":"{stats.written_rows}",'
-        f'"written_bytes":"{stats.written_bytes}","total_rows_to_read":"{total}","result_rows":"{stats.result_rows}",'
-        f'"result_bytes":"{stats.result_bytes}","elapsed_ns":"{stats.elapsed_ns}","memory_usage":"0"}}'
-    )
 
 
 def error_reply(error: ClickHouseError, headers: ReplyHeaders, query_id: str) -> web.Response:
@@ -158,7 +81,7 @@ class Reply:
         headers["X-ClickHouse-Summary"] = summary(self.job.stats)
         return headers
 
-    async def encode(self, data: bytes | memoryview) -> bytes | memoryview:
+    async def encode(self, data: Piece) -> Piece:
         """Compress a piece; a large one in a worker thread, since others wait for the event loop."""
         if self.encoder is None or not data:
             return data
@@ -174,30 +97,30 @@ class _Held:
     """What has been read and not been sent: in memory, then in a file without a name."""
 
     def __init__(self, reply: Reply) -> None:
-        self.pieces: list[bytes | memoryview] = []
+        self.pieces: list[bytes] = []
         self.size = 0
         self._reply = reply
         self._file: IO[bytes] | None = None
 
-    async def add(self, piece: bytes | memoryview) -> None:
-        self.pieces.append(piece)
-        self.size += len(piece)
+    async def add(self, pieces: Sequence[Piece]) -> None:
+        for piece in pieces:
+            self.pieces.append(bytes(piece))
+            self.size += len(piece)
         if self._reply.whole and self.size > _SPOOL_AFTER:
             if self._file is None:
                 self._file = tempfile.TemporaryFile(dir=self._reply.spool)  # noqa: SIM115 - lives as long as this object
             data, self.pieces = b"".join(self.pieces), []
             await asyncio.get_running_loop().run_in_executor(self._reply.executor, self._file.write, data)
 
-    async def drain(self) -> AsyncIterator[bytes | memoryview]:
+    async def drain(self) -> AsyncIterator[Sequence[Piece]]:
         """Everything that is held, in order."""
         if self._file is not None:
             self._file.seek(0)
             loop = asyncio.get_running_loop()
             while data := await loop.run_in_executor(self._reply.executor, self._file.read, HOLD_BYTES):
-                yield data
+                yield [data]
         pieces, self.pieces = self.pieces, []
-        for piece in pieces:
-            yield piece
+        yield pieces
 
     def close(self) -> None:
         if self._file is not None:
@@ -208,10 +131,10 @@ async def _hold_back(source: Source, reply: Reply, held: _Held) -> bool:
     """Read up to the limit of what is held back; whether that was all."""
     limit, deadline = reply.hold or HOLD_BYTES, 0.0
     while True:
-        piece = await source.read()
-        if not piece:
+        pieces = await source.read()
+        if not pieces:
             return True
-        await held.add(piece)
+        await held.add(pieces)
         if reply.whole:
             continue
         now = time.monotonic()
@@ -237,41 +160,47 @@ async def send_result(
         reply.job.stats.result_bytes = reply.job.stats.result_bytes or held.size
         tag = os.urandom(16).translate(_LETTERS).decode()
         if complete and held.size <= _SPOOL_AFTER:
-            body = b"".join(held.pieces)
+            body: Piece = b"".join(held.pieces)
             if reply.encoder is not None:
                 body = bytes(await reply.encode(body)) + reply.encoded_end()
             return web.Response(body=body, headers=reply.all_headers(tag))
         response = web.StreamResponse(headers=reply.all_headers(tag))
-        response.enable_chunked_encoding()
-        await response.prepare(request)
-        async for piece in held.drain():
-            await _write(response, await reply.encode(piece))
-        if not complete:
-            await _stream(response, source, reply, tag)
-        await release()
-        await _write(response, reply.encoded_end())
+        if request.version >= HttpVersion11:
+            response.enable_chunked_encoding()
+        writer = await response.prepare(request)
+        assert writer is not None, "a new response has a writer"
+        with Transfer(response, writer) as transfer:
+            async for pieces in held.drain():
+                await _send(transfer, pieces, reply)
+            if not complete:
+                await _stream(transfer, source, reply, tag)
+            await release()
+            await transfer.write([reply.encoded_end()])
         await response.write_eof()
         return response
     finally:
         held.close()
 
 
-async def _stream(response: web.StreamResponse, source: Source, reply: Reply, tag: str) -> None:
+async def _stream(transfer: Transfer, source: Source, reply: Reply, tag: str) -> None:
     """Send what comes; an error becomes the tagged end of the body."""
     try:
-        while piece := await source.read():
-            reply.job.stats.result_bytes += len(piece)
-            await _write(response, await reply.encode(piece))
+        while pieces := await source.read():
+            reply.job.stats.result_bytes += sum(map(len, pieces))
+            await _send(transfer, pieces, reply)
     except ENGINE_ERRORS as raised:
         error = reply.job.error = translate(raised)
         # The rows before it shall reach the client by themselves: some drop a piece that ends in an error.
         await asyncio.sleep(0.02)
-        await _write(response, await reply.encode(_tagged(error.text(reply.headers.version), tag)))
+        await _send(transfer, [_tagged(error.text(reply.headers.version), tag)], reply)
 
 
-async def _write(response: web.StreamResponse, data: bytes | memoryview) -> None:
-    if data:
-        await response.write(data)
+async def _send(transfer: Transfer, pieces: Sequence[Piece], reply: Reply) -> None:
+    if reply.encoder is None:
+        await transfer.write(pieces)
+        return
+    for piece in pieces:
+        await transfer.write([await reply.encode(piece)])
 
 
 def _tagged(text: str, tag: str) -> bytes:

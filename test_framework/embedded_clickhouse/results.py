@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
@@ -13,12 +12,14 @@ from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, translate
 from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.native_output import NativeStream
-from test_framework.embedded_clickhouse.pipes import PipePool, ResultPipe
+from test_framework.embedded_clickhouse.pipes import SIZE, SMALL, PipePool, ResultPipe
+from test_framework.embedded_clickhouse.transfer import Piece
 
 __all__ = ["BufferedSource", "DocumentSource", "NativeSource", "Source"]
 
 _CHUNK = 1 << 20
 _HOP_SECONDS = 0.05
+_SMALL_SECONDS = 0.002
 _SYNTAX_ERROR = 62
 
 
@@ -29,8 +30,8 @@ class Source(Protocol):
     def idle(self) -> bool:
         """Whether ``close`` has nothing to wait for."""
 
-    async def read(self) -> bytes | memoryview:
-        """The next piece, empty at the end.
+    async def read(self) -> Sequence[Piece]:
+        """The next pieces, none at the end. They are valid until the next call.
 
         Raises:
             RuntimeError, UnicodeDecodeError: the engine's error, at any piece.
@@ -53,11 +54,12 @@ class BufferedSource:
     def idle(self) -> bool:
         return not self._hops.busy
 
-    async def read(self) -> bytes:
+    async def read(self) -> Sequence[Piece]:
         if self._given:
-            return b""
+            return ()
         self._given = True
-        return await asyncio.shield(self._future)
+        data = await asyncio.shield(self._future)
+        return (data,) if data else ()
 
     async def close(self) -> None:
         await self._hops.end()
@@ -86,9 +88,11 @@ class DocumentSource:
         self._engine = engine
         self._hops = hops
         self._rest = b""
+        self._buffer: memoryview | None = None
         self._pipes = pipes
         self._pipe: ResultPipe | None = pipes.take()
         self._sql = statement(self._pipe.path)
+        self._fresh = True
         self._future = hops.begin(self._run)
 
     def _run(self) -> None:
@@ -113,21 +117,31 @@ class DocumentSource:
     def idle(self) -> bool:
         return not self._hops.busy
 
-    async def read(self) -> bytes:
-        # A small result is complete before anything needs to be read; one wake-up instead of two.
-        if not self._future.done():
-            await asyncio.wait({self._future}, timeout=0.002)
+    async def read(self) -> Sequence[Piece]:
+        if self._fresh:
+            # A small result is complete before anything needs to be read; one wake-up instead of two.
+            self._fresh = False
+            await asyncio.wait({self._future}, timeout=_SMALL_SECONDS)
         pipe = self._pipe
         assert pipe is not None, "read after close"
         while True:
             finished = self._future.done()
-            if data := pipe.read():
-                return data
+            if data := self._take(pipe):
+                return (data,)
             if finished:
                 self._future.result()
                 rest, self._rest = self._rest, b""
-                return rest
+                return (rest,) if rest else ()
             await pipe.wait(self._future)
+
+    def _take(self, pipe: ResultPipe) -> Piece:
+        """What is in the pipe. A large result goes through one buffer, whose memory is there already."""
+        if self._buffer is not None:
+            return self._buffer[: pipe.read_into(self._buffer)]
+        data = pipe.read()
+        if len(data) == SMALL:
+            self._buffer = memoryview(bytearray(SIZE))
+        return data
 
     async def close(self) -> None:
         # The pipe is read until the query has ended: the engine does not bear a reader that goes away.
@@ -150,39 +164,39 @@ class NativeSource:
         self._hops = hops
         self._stream = stream
         self._ended = False
-        self._ready: deque[bytes | memoryview] = deque()
-        self._next: asyncio.Future[list[bytes | memoryview]] | None = None
+        self._next: asyncio.Future[list[Piece]] | None = None
 
     @property
     def idle(self) -> bool:
         return self._ended and not self._hops.busy
 
-    async def read(self) -> bytes | memoryview:
-        if not self._ready and (self._next is not None or not self._ended):
-            future, self._next = self._next or self._hops.begin(self._fetch), None
-            self._ready.extend(await asyncio.shield(future))
-            if not self._ended:
-                # The engine works on the next blocks while these are sent.
-                self._next = self._hops.begin(self._fetch)
-        return self._ready.popleft() if self._ready else b""
+    async def read(self) -> Sequence[Piece]:
+        if self._next is None and self._ended:
+            return ()
+        future, self._next = self._next or self._hops.begin(self._fetch), None
+        pieces = await asyncio.shield(future)
+        if not self._ended:
+            # The engine works on the next blocks while these are sent.
+            self._next = self._hops.begin(self._fetch)
+        return pieces
 
-    def _fetch(self) -> list[bytes | memoryview]:
+    def _fetch(self) -> list[Piece]:
         """Blocks up to a megabyte or 50 ms; for a small result this is all of it."""
         try:
             connection = self._job.connection
             if connection is None:
                 connection = self._job.open(self._engine)
                 self._stream.open(connection)
-            pieces: list[bytes] = []
+            pieces: list[Piece] = []
             size, deadline = 0, time.perf_counter() + _HOP_SECONDS
             while size < _CHUNK and (time.perf_counter() < deadline or not pieces):
                 block = self._stream.next(connection)
                 if block is None:
                     self._finish()
                     break
-                pieces.extend(block)
+                pieces.extend(_slices(block))
                 size += sum(map(len, block))
-            return [b"".join(pieces)] if size <= _CHUNK else list(_slices(pieces))
+            return pieces
         except BaseException:
             self._finish()
             raise
@@ -203,9 +217,12 @@ class NativeSource:
             await self._hops.run(self._cancel)
 
 
-def _slices(pieces: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+def _slices(pieces: Iterable[bytes]) -> Iterator[Piece]:
     """The pieces without copies, none larger than a megabyte: a block of wide rows can be hundreds of them."""
     for piece in pieces:
+        if len(piece) <= _CHUNK:
+            yield piece
+            continue
         view = memoryview(piece)
         for at in range(0, len(view), _CHUNK):
             yield view[at : at + _CHUNK]

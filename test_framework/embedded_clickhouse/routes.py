@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from test_framework.embedded_clickhouse.handler import QueryHandler
-from test_framework.embedded_clickhouse.replies import ReplyHeaders
+from test_framework.embedded_clickhouse.reply_headers import ReplyHeaders
 from test_framework.embedded_clickhouse.request import read_request
 
 __all__ = ["Endpoint"]
