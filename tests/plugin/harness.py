@@ -98,6 +98,8 @@ class Project:
                 "no:cacheprovider",
                 "-p",
                 "no:hypothesispytest",
+                "-p",
+                "no:schemathesis",
                 f"--junitxml={self.junit}",
                 *arguments,
             ],
