@@ -204,6 +204,7 @@ class Engine:
             limit=self._creators + 1,
             timeout=self._options.statement_timeout,
             connect_timeout=self._options.connection_timeout,
+            workers=self._identity.workers,
         )
         return self._pool(clones)
 

@@ -108,7 +108,11 @@ class Clones(Protocol):
     async def create(self, name: str, template: str) -> None: ...
 
     async def remember(self, name: str) -> None:
-        """Note what a new one is like, for :meth:`untouched`. Left out where somebody waits for it."""
+        """Note what a new one is like, for :meth:`restore`. Left out where somebody waits for it."""
+        ...
+
+    async def let_go(self, name: str) -> None:
+        """It is going to be anybody's: nothing of ours may stay in it."""
         ...
 
     async def adopt(self, name: str) -> str:
@@ -119,8 +123,8 @@ class Clones(Protocol):
         """Close what is connected and drop it. Harmless when it is gone."""
         ...
 
-    async def untouched(self, name: str) -> bool:
-        """Close what is connected; then whether it is provably as it was made."""
+    async def restore(self, name: str) -> bool:
+        """Close what is connected; then whether it is provably as it was made, or could be put back exactly."""
         ...
 
     def endpoint(self, name: str) -> LeasedEndpoint: ...

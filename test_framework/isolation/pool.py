@@ -22,6 +22,8 @@ __all__ = ["ClonePool"]
 
 # What was made and not written to is cheaper to keep than to make again, so the pool may grow by a few.
 _SURPLUS = 2
+# What a worker keeps for its next tests, apart from the pool: one is used while another is put back.
+_RESERVED = 2
 # After a failed creation nobody is served better by failing again at once.
 _PAUSE = 0.5
 
@@ -34,7 +36,7 @@ class ClonePool:
         target: ready copies that this worker keeps in the pool.
         creators: how many copies are made at once.
         backlog: how many may wait to be dropped before those who ask for one have to wait too.
-        reuse_untouched: a copy that was provably not written to is not dropped.
+        reuse_untouched: a copy that is provably as it was made, or was put back exactly, is not dropped.
         report: told about failures that no test sees, in one line.
     """
 
@@ -57,6 +59,7 @@ class ClonePool:
         self._room.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._creating = 0
+        self._full = False  # the pool, when it was last asked
         self._stuck: list[str] = []
         self._janitor: asyncio.Task[None] | None = None
         self._closing = False
@@ -79,6 +82,7 @@ class ClonePool:
         """One from the pool, if there is any."""
         clones = self._clones
         name = await clones.ledger.take(clones.service, template, state, anybodys=clones.renames)
+        self._full = self._full and name is None
         return None if name is None else await clones.adopt(name)
 
     def _take_reserved(self) -> str | None:
@@ -104,8 +108,10 @@ class ClonePool:
         try:
             name = await self._take(template, State.RESERVED)
             if name is not None:
-                self._reserved.append((name, self._clones.ledger.session))
                 self._refill(template)
+                if self._reuse:
+                    await self._clones.remember(name)
+                self._reserved.append((name, self._clones.ledger.session))
         except FrameworkError as error:
             self._report(f"no {self._clones.service} database could be taken ahead: {error}")
         finally:
@@ -152,7 +158,7 @@ class ClonePool:
 
     def _refill(self, template: str) -> None:
         """Start as many creators as there is work for. Each looks for itself whether there is any left."""
-        while not self._closing and self._creating < self._creators:
+        while not self._closing and self._creating < self._creators and (self._waiting or not self._full):
             self._creating += 1
             self._spawn(self._create_while_needed(template))
             if len(self._waiting) <= self._creating:
@@ -165,6 +171,7 @@ class ClonePool:
                 limit = None if self._waiting else self._target
                 try:
                     if not await self._clones.ledger.intend(self._clones.service, name, template, limit=limit):
+                        self._full = limit is not None
                         return
                     await self._clones.create(name, template)
                     await self._deliver(name)
@@ -174,9 +181,11 @@ class ClonePool:
             self._creating -= 1
 
     async def _deliver(self, name: str) -> None:
-        """To whoever waits longest, else to the pool."""
+        """To whoever waits longest, else to our next test or to the pool."""
         service = self._clones.service
-        if self._reuse and not self._waiting:
+        ahead = self._target > 0 and not self._reserved
+        # What stays in the pool under any worker's name is looked at by whoever takes it.
+        if self._reuse and not self._waiting and (ahead or not self._clones.renames):
             await self._clones.remember(name)
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -186,10 +195,18 @@ class ClonePool:
                     continue
                 waiter.set_result(name)
                 return
-        if self._reserved or self._target == 0:
+        if not (ahead and await self._keep(name)):
+            await self._clones.let_go(name)
             await self._clones.ledger.move(service, name, State.READY)
-        elif await self._clones.ledger.move(service, name, State.RESERVED):
-            self._reserved.append((name, self._clones.ledger.session))
+
+    async def _keep(self, name: str) -> bool:
+        """For our next tests, if there is room."""
+        if len(self._reserved) >= _RESERVED or not await self._clones.ledger.move(
+            self._clones.service, name, State.RESERVED
+        ):
+            return False
+        self._reserved.append((name, self._clones.ledger.session))
+        return True
 
     async def _failed(self, name: str, error: FrameworkError) -> None:
         self._hand_back(name)
@@ -226,13 +243,21 @@ class ClonePool:
                 self._room.set()
 
     async def _take_back(self, name: str) -> None:
-        clones, ledger = self._clones, self._clones.ledger
-        reusable = self._reuse and await clones.untouched(name)
-        if reusable and await ledger.offer(clones.service, name, limit=self._target + _SURPLUS):
-            return
+        clones = self._clones
+        if self._reuse and await clones.restore(name):
+            if self._target > 0 and not self._closing and await self._keep(name):
+                return
+            if await self._offer(name):
+                return
         await self.discard(name)
 
+    async def _offer(self, name: str) -> bool:
+        """To everybody; ``False`` when the pool has enough."""
+        await self._clones.let_go(name)
+        return await self._clones.ledger.offer(self._clones.service, name, limit=self._target + _SURPLUS)
+
     async def discard(self, name: str) -> None:
+        self._full = False
         await self._clones.destroy(name)
         await self._clones.ledger.forget(self._clones.service, name)
 
@@ -257,7 +282,7 @@ class ClonePool:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for name, _ in self._reserved:
-            if not await self._clones.ledger.offer(self._clones.service, name, limit=self._target + _SURPLUS):
+            if not await self._offer(name):
                 self._returning.put_nowait(name)
         for name in self._stuck:  # once more: the server may have recovered since
             self._returning.put_nowait(name)

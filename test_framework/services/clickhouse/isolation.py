@@ -167,7 +167,10 @@ class ClickHouseClones:
 
         await self._ask(work)
 
-    async def untouched(self, name: str) -> bool:
+    async def let_go(self, name: str) -> None:
+        """Nothing of ours is in it; and what it is like is known still when we take it again."""
+
+    async def restore(self, name: str) -> bool:
         """Only for copies that this process made and looked at when they were new."""
         before = self._fingerprints.get(name)
         if before is None:

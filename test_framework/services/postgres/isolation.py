@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 import asyncpg
@@ -17,8 +19,9 @@ from test_framework.services.postgres.client import CONTROL_DATABASE, ask, conne
 from test_framework.services.postgres.control import read_record
 from test_framework.services.postgres.databases import Connection, clone_database, drop_database, empty_database
 from test_framework.services.postgres.ledger import PostgresLedger
-from test_framework.services.postgres.ledger_schema import SCHEMA
 from test_framework.services.postgres.patience import LOST, is_lost, patiently
+from test_framework.services.postgres.residents import Residents, wanted_by_others
+from test_framework.services.postgres.restoring import RESET_TIME, Facts, read_born, read_facts, restore
 from test_framework.services.postgres.template import is_built
 from test_framework.waiting import Deadline
 
@@ -26,25 +29,10 @@ __all__ = ["AdminConnections", "PostgresClones", "drop_leased_database"]
 
 T = TypeVar("T")
 
-# Counters of a database that nobody has written to, in a server that counts, as somebody who cannot switch that off.
-# Whatever changes a row, of the catalogs too, counts; what remains are sequences and the database's own properties.
-_UNTOUCHED = f"""
-SELECT pg_stat_get_bgwriter_stat_reset_time() < (  -- a crash sets all counters to zero
-        SELECT since FROM {SCHEMA}.namespaces WHERE service = 'postgres' AND name = $1)
-   AND s.tup_inserted + s.tup_updated + s.tup_deleted = 0
-   AND current_setting('track_counts')::boolean
-   AND current_setting('server_version_num')::integer >= 150000
-   AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
-   AND NOT EXISTS (SELECT FROM pg_prepared_xacts WHERE database = d.datname)
-   AND NOT EXISTS (SELECT FROM pg_shdescription WHERE objoid = d.oid AND classoid = 'pg_database'::regclass)
-   AND (d.datdba, d.datacl::text, d.datconnlimit, d.datallowconn, d.datistemplate, d.dattablespace, d.encoding)
-       IS NOT DISTINCT FROM (t.datdba, NULL::text, -1, true, false, t.dattablespace, t.encoding)
-   AND (SELECT array_agg((setrole, setconfig)::text ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid)
-       IS NOT DISTINCT FROM
-       (SELECT array_agg((setrole, setconfig)::text ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = t.oid)
-FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid, pg_database t
-WHERE d.datname = $1 AND t.datname = $2
-"""
+_TROUBLE = (*LOST, asyncpg.PostgresError, TimeoutError)
+# Of the server's connections, what residents of all workers together may take.
+_SHARE = 0.2
+_MOST_RESIDENTS = 6
 
 
 class AdminConnections:
@@ -126,15 +114,19 @@ class PostgresClones:
         limit: int,
         timeout: float,
         connect_timeout: float,
+        workers: int = 1,
     ) -> None:
         self._endpoint = endpoint
         self._timeout = timeout
         self._names = names
         self.ledger = ledger
         self._admin = AdminConnections(endpoint, limit=limit, timeout=timeout)
-        self._connect_timeout = connect_timeout
+        self._workers = workers
+        self._residents = Residents(endpoint, timeout=connect_timeout, look=self._wanted)
         self._template = ""
-        self._sequences: int | None = None
+        self._born: str | None = None
+        self._facts: Facts | None = None
+        self._new: dict[str, datetime | None] = {}  # known to be as it was made, when the counters were last reset
 
     async def template(self) -> str:
         if not self._template:
@@ -152,6 +144,10 @@ class PostgresClones:
                 cause=f"its template {record.template} is gone" if record else "the database was never seeded",
                 fix="seed the stack: make test-seed",
             )
+        self._born = await read_born(connection, record.template)
+        most = int(await connection.fetchval("SELECT current_setting('max_connections')"))
+        room = int(most * _SHARE) // max(1, self._workers)
+        self._residents.limit = min(_MOST_RESIDENTS, room) if room > 1 else 0
         return record.template
 
     async def create(self, name: str, template: str) -> None:
@@ -173,7 +169,25 @@ class PostgresClones:
             ) from error
 
     async def remember(self, name: str) -> None:
-        """The server's own counters say later whether it was written to."""
+        """Move in, so that it can be put back when a test has used it."""
+        if self._born is None or not self._residents.limit:
+            return
+        with contextlib.suppress(*_TROUBLE):  # then it is dropped, as before
+            resident = await self._residents.enter(name)
+            if resident is None:
+                return
+            if self._facts is None:
+                self._facts = await read_facts(resident.connection, self._template, self._born)
+            self._new[name] = await resident.connection.fetchval(RESET_TIME)
+
+    async def let_go(self, name: str) -> None:
+        self._new.pop(name, None)
+        if await self._residents.leave(name):
+            deadline = Deadline.after(self._timeout)
+            await self._admin.run(lambda connection: empty_database(connection, name, deadline))
+
+    async def _wanted(self, names: Collection[str]) -> Collection[str]:
+        return await self._admin.run(lambda connection: wanted_by_others(connection, names))
 
     async def adopt(self, name: str) -> str:
         if self._names.is_own(name):
@@ -183,32 +197,27 @@ class PostgresClones:
         return new
 
     async def destroy(self, name: str) -> None:
+        self._new.pop(name, None)
+        await self._residents.leave(name)
         deadline = Deadline.after(self._timeout)
         await self._admin.run(lambda connection: drop_leased_database(connection, self._endpoint, name, deadline))
 
-    async def untouched(self, name: str) -> bool:
-        async def work(connection: Connection) -> bool:
-            await empty_database(connection, name, Deadline.after(self._timeout))
-            return bool(await connection.fetchval(_UNTOUCHED, name, self._template))
-
-        return await self._admin.run(work) and await self._no_sequences(name)
-
-    async def _no_sequences(self, name: str) -> bool:
-        """Calls of ``nextval`` are the one change that no counter shows, so a template with sequences is out."""
-        if self._sequences is None:
-            self._sequences = await ask(self._endpoint, self._timeout, lambda: self._count_sequences(name))
-            await self._admin.run(lambda connection: empty_database(connection, name, Deadline.after(self._timeout)))
-        return self._sequences == 0
-
-    async def _count_sequences(self, name: str) -> int:
-        inside = connect(self.endpoint(name), timeout=self._connect_timeout, application="isolation")
-        async with inside as connection:
-            return int(await connection.fetchval("SELECT count(*) FROM pg_class WHERE relkind = 'S'"))
+    async def restore(self, name: str) -> bool:
+        if self._facts is None or name not in self._new:
+            return False
+        try:
+            resident = await self._residents.enter(name)
+            if resident is None or not await resident.alone(Deadline.after(self._timeout)):
+                return False
+            return await restore(resident.connection, self._facts, self._new[name], resident.state)
+        except _TROUBLE:  # the test may have dropped it, or have ended our session
+            return False
 
     def endpoint(self, name: str) -> PostgresEndpoint:
         return replace(self._endpoint, database=name)
 
     async def close(self) -> None:
+        await self._residents.close()
         await self._admin.close()
 
 

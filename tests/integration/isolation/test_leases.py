@@ -128,51 +128,6 @@ async def test_a_database_that_the_test_dropped_itself_is_no_trouble(
     assert lease.name not in {name for _, name, _ in await stack.books()}
 
 
-READS = ["SELECT count(*) FROM users", "SELECT * FROM users FOR UPDATE", "SET search_path = public", "LISTEN x"]
-
-
-@pytest.mark.parametrize("query", READS)
-async def test_a_database_that_was_only_read_goes_back_to_the_pool(
-    make_broker: MakeBroker, stack: Stack, query: str
-) -> None:
-    broker = make_broker(worker=f"gw{secrets.randbelow(10**9)}", pool_size=1)
-    lease = await broker.aacquire("postgres")
-    await run(lease, query)
-    await end(broker)
-    assert ("postgres", lease.name, "ready") in await stack.books()
-
-
-WRITES = [
-    INSERT,
-    f"BEGIN; {INSERT}; ROLLBACK",
-    "UPDATE users SET name = name",
-    "DELETE FROM messages WHERE false; DELETE FROM messages",
-    "TRUNCATE messages",
-    "CREATE TABLE t (v int)",
-    "CREATE TEMP TABLE t (v int)",
-    "COMMENT ON TABLE users IS 'x'",
-    "ANALYZE users",
-    "SELECT lo_create(0)",
-    "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64', current_database()); END $$",
-    "DO $$ BEGIN EXECUTE format('COMMENT ON DATABASE %I IS ''x''', current_database()); END $$",
-    "DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO pg_monitor', current_database()); END $$",
-    "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 7', current_database()); END $$",
-    "CREATE SEQUENCE s; SELECT nextval('s')",
-]
-
-
-@pytest.mark.parametrize("query", WRITES)
-async def test_a_database_that_was_written_to_never_goes_back_to_the_pool(
-    make_broker: MakeBroker, stack: Stack, query: str
-) -> None:
-    broker = make_broker(worker=f"gw{secrets.randbelow(10**9)}", pool_size=1)
-    lease = await broker.aacquire("postgres")
-    await run(lease, query)
-    await end(broker)
-    assert lease.name not in {name for _, name, _ in await stack.books()}
-    assert lease.name not in await stack.databases()
-
-
 async def test_a_kept_database_outlives_its_session_and_every_reaper_that_was_not_told(
     make_broker: MakeBroker, stack: Stack
 ) -> None:
