@@ -1,4 +1,4 @@
-"""What the tests of external resources share: databases with the shipped seed, and what an application is told of them."""
+"""What the tests of external resources share: seeded databases, and what an application is told of them."""
 
 from __future__ import annotations
 
