@@ -9,22 +9,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from test_framework.endpoints import (
-    ClickHouseEndpoint,
-    Endpoints,
-    MonitorEndpoint,
-    PostgresEndpoint,
-    RedisEndpoint,
-    Secret,
-)
+from test_framework.endpoints import Endpoints, Secret
 from test_framework.errors import SettingsError
 from test_framework.state import StackState, find_state_directory, read_state
 
-__all__ = ["Settings", "Variables", "load_settings", "read_variables"]
+__all__ = ["Settings", "Variables", "endpoint_variables", "load_settings", "read_variables"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -34,6 +27,30 @@ BACKENDS = ("auto", "compose", "native", "external")
 FIXTURE_MODES = ("replace", "extend")
 # Tokens made with it are worth nothing outside of tests. HS256 asks for at least 32 bytes.
 DEFAULT_JWT_SECRET = "test-framework-signs-tokens-for-tests-only"  # noqa: S105 - published on purpose
+# The variables that say where a service is, each with the field that it is about.
+_ENDPOINT_VARIABLES = {
+    "TEST_POSTGRES_HOST": ("postgres", "host"),
+    "TEST_POSTGRES_PORT": ("postgres", "port"),
+    "TEST_POSTGRES_USER": ("postgres", "user"),
+    "TEST_POSTGRES_PASSWORD": ("postgres", "password"),
+    "TEST_POSTGRES_DB": ("postgres", "database"),
+    "TEST_POSTGRES_SSLMODE": ("postgres", "sslmode"),
+    "TEST_POSTGRES_SSLROOTCERT": ("postgres", "sslrootcert"),
+    "TEST_REDIS_HOST": ("redis", "host"),
+    "TEST_REDIS_PORT": ("redis", "port"),
+    "TEST_REDIS_PASSWORD": ("redis", "password"),
+    "TEST_REDIS_SSL": ("redis", "ssl"),
+    "TEST_REDIS_SSL_CA_CERTS": ("redis", "ssl_ca_certs"),
+    "TEST_CLICKHOUSE_HOST": ("clickhouse", "host"),
+    "TEST_CLICKHOUSE_HTTP_PORT": ("clickhouse", "port"),
+    "TEST_CLICKHOUSE_USER": ("clickhouse", "user"),
+    "TEST_CLICKHOUSE_PASSWORD": ("clickhouse", "password"),
+    "TEST_CLICKHOUSE_DB": ("clickhouse", "database"),
+    "TEST_CLICKHOUSE_SECURE": ("clickhouse", "secure"),
+    "TEST_CLICKHOUSE_CA_CERT": ("clickhouse", "ca_cert"),
+    "TEST_MONITOR_HOST": ("monitor", "host"),
+    "TEST_MONITOR_PORT": ("monitor", "port"),
+}
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 # What Docker accepts as a project name; it also becomes part of directory and container names.
@@ -245,36 +262,27 @@ def _paths(variables: Variables, name: str, project: Path) -> tuple[Path, ...]:
 
 
 def _endpoints(variables: Variables, base: Endpoints) -> Endpoints:
-    text, secret = variables.text, variables.secret
-    pg, redis, clickhouse, monitor = base.postgres, base.redis, base.clickhouse, base.monitor
-    return Endpoints(
-        postgres=PostgresEndpoint(
-            host=text("TEST_POSTGRES_HOST", pg.host),
-            port=variables.port("TEST_POSTGRES_PORT", pg.port),
-            user=text("TEST_POSTGRES_USER", pg.user),
-            password=secret("TEST_POSTGRES_PASSWORD", pg.password),
-            database=text("TEST_POSTGRES_DB", pg.database),
-            sslmode=text("TEST_POSTGRES_SSLMODE", pg.sslmode),
-            sslrootcert=text("TEST_POSTGRES_SSLROOTCERT", pg.sslrootcert),
-        ),
-        redis=RedisEndpoint(
-            host=text("TEST_REDIS_HOST", redis.host),
-            port=variables.port("TEST_REDIS_PORT", redis.port),
-            password=secret("TEST_REDIS_PASSWORD", redis.password),
-            ssl=variables.flag("TEST_REDIS_SSL", redis.ssl),
-            ssl_ca_certs=text("TEST_REDIS_SSL_CA_CERTS", redis.ssl_ca_certs),
-        ),
-        clickhouse=ClickHouseEndpoint(
-            host=text("TEST_CLICKHOUSE_HOST", clickhouse.host),
-            port=variables.port("TEST_CLICKHOUSE_HTTP_PORT", clickhouse.port),
-            user=text("TEST_CLICKHOUSE_USER", clickhouse.user),
-            password=secret("TEST_CLICKHOUSE_PASSWORD", clickhouse.password),
-            database=text("TEST_CLICKHOUSE_DB", clickhouse.database),
-            secure=variables.flag("TEST_CLICKHOUSE_SECURE", clickhouse.secure),
-            ca_cert=text("TEST_CLICKHOUSE_CA_CERT", clickhouse.ca_cert),
-        ),
-        monitor=MonitorEndpoint(
-            host=text("TEST_MONITOR_HOST", monitor.host),
-            port=variables.port("TEST_MONITOR_PORT", monitor.port),
-        ),
-    )
+    readers: dict[type, Callable[[str, Any], Any]] = {
+        int: variables.port,
+        bool: variables.flag,
+        Secret: variables.secret,
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for name, (service, field) in _ENDPOINT_VARIABLES.items():
+        default = getattr(getattr(base, service), field)
+        found.setdefault(service, {})[field] = readers.get(type(default), variables.text)(name, default)
+    return replace(base, **{service: replace(getattr(base, service), **values) for service, values in found.items()})
+
+
+def endpoint_variables(endpoints: Endpoints) -> dict[str, str]:
+    """The variables from which :func:`load_settings` reads these very endpoints; passwords in clear."""
+    values = {
+        name: getattr(getattr(endpoints, service), field) for name, (service, field) in _ENDPOINT_VARIABLES.items()
+    }
+    return {name: _text_of(value) for name, value in values.items() if value is not None}
+
+
+def _text_of(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    return str(value).lower() if isinstance(value, bool) else str(value)

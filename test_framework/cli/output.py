@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from test_framework.isolation.values import ReapReport
-from test_framework.settings import Settings
+from test_framework.settings import Settings, endpoint_variables
 from test_framework.stack.checks import Check
 from test_framework.stack.lifecycle import Stack, UpResult
 from test_framework.state import StackState
@@ -117,24 +117,10 @@ def environment_text(settings: Settings, style: str) -> str:
     values = {
         "USE_REAL_SERVICES": "true",
         "TEST_STACK_NAME": settings.stack_name,
-        "TEST_POSTGRES_HOST": endpoints.postgres.host,
-        "TEST_POSTGRES_PORT": endpoints.postgres.port,
-        "TEST_POSTGRES_USER": endpoints.postgres.user,
-        "TEST_POSTGRES_PASSWORD": endpoints.postgres.password.reveal(),
-        "TEST_POSTGRES_DB": endpoints.postgres.database,
+        **endpoint_variables(endpoints),
         "TEST_DATABASE_URL": endpoints.postgres.dsn,
-        "TEST_REDIS_HOST": endpoints.redis.host,
-        "TEST_REDIS_PORT": endpoints.redis.port,
-        "TEST_REDIS_PASSWORD": endpoints.redis.password.reveal(),
         "TEST_REDIS_URL": endpoints.redis.url,
-        "TEST_CLICKHOUSE_HOST": endpoints.clickhouse.host,
-        "TEST_CLICKHOUSE_HTTP_PORT": endpoints.clickhouse.port,
-        "TEST_CLICKHOUSE_USER": endpoints.clickhouse.user,
-        "TEST_CLICKHOUSE_PASSWORD": endpoints.clickhouse.password.reveal(),
-        "TEST_CLICKHOUSE_DB": endpoints.clickhouse.database,
         "TEST_CLICKHOUSE_URL": endpoints.clickhouse.url,
-        "TEST_MONITOR_HOST": endpoints.monitor.host,
-        "TEST_MONITOR_PORT": endpoints.monitor.port,
     }
     if style == "json":
         return json.dumps(values, indent=1)

@@ -9,7 +9,7 @@ import pytest
 
 from test_framework.endpoints import Endpoints
 
-__all__ = ["Export", "endpoint_variables", "export", "parse_exports", "url_variables"]
+__all__ = ["Export", "export", "parse_exports", "url_variables"]
 
 # What these names mean when nobody says it.
 _KNOWN = {"DATABASE_URL": "postgresql", "REDIS_URL": "redis", "CLICKHOUSE_URL": "clickhouse"}
@@ -54,26 +54,6 @@ def _parse(word: str) -> Export:
             " nor NAME=scheme, as in DATABASE_URL=postgresql+asyncpg"
         )
     return Export(name, found)
-
-
-def endpoint_variables(endpoints: Endpoints) -> dict[str, str]:
-    """The endpoints under the names that this package, and anybody else, reads them from."""
-    postgres, redis, clickhouse = endpoints.postgres, endpoints.redis, endpoints.clickhouse
-    return {
-        "TEST_POSTGRES_HOST": postgres.host,
-        "TEST_POSTGRES_PORT": str(postgres.port),
-        "TEST_POSTGRES_USER": postgres.user,
-        "TEST_POSTGRES_PASSWORD": postgres.password.reveal(),
-        "TEST_POSTGRES_DB": postgres.database,
-        "TEST_REDIS_HOST": redis.host,
-        "TEST_REDIS_PORT": str(redis.port),
-        "TEST_REDIS_PASSWORD": redis.password.reveal(),
-        "TEST_CLICKHOUSE_HOST": clickhouse.host,
-        "TEST_CLICKHOUSE_HTTP_PORT": str(clickhouse.port),
-        "TEST_CLICKHOUSE_USER": clickhouse.user,
-        "TEST_CLICKHOUSE_PASSWORD": clickhouse.password.reveal(),
-        "TEST_CLICKHOUSE_DB": clickhouse.database,
-    }
 
 
 def url_variables(endpoints: Endpoints, exports: Iterable[Export]) -> dict[str, str]:

@@ -15,10 +15,10 @@ import pytest
 
 from test_framework.endpoints import Endpoints
 from test_framework.errors import FrameworkError, SettingsError
-from test_framework.plugin.exports import endpoint_variables, export, url_variables
+from test_framework.plugin.exports import export, url_variables
 from test_framework.plugin.options import Options, read_options
 from test_framework.plugin.policy import Decision, decide
-from test_framework.settings import Settings, load_settings
+from test_framework.settings import Settings, endpoint_variables, load_settings
 
 if TYPE_CHECKING:
     from test_framework.environment import Broker

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from test_framework.endpoints import Endpoints
 from test_framework.errors import SettingsError
+from test_framework.settings import endpoint_variables
 from test_framework.stack.binaries import Binaries
 from test_framework.stack.cluster import cluster_arguments, os_user_for_postgres
 from test_framework.stack.commands import NATIVE_REDIS, clickhouse_flags, postgres_settings, quote_redis, redis_flags
@@ -48,7 +49,7 @@ class NativeServers:
 
     def environment(self) -> dict[str, str]:
         """What the servers read from their environment; secrets go this way and never onto a command line."""
-        postgres, redis, clickhouse = self.endpoints.postgres, self.endpoints.redis, self.endpoints.clickhouse
+        clickhouse = self.endpoints.clickhouse
         return {
             **_CLICKHOUSE_LIMITS,
             **self._service("test-clickhouse").environment,
@@ -61,19 +62,7 @@ class NativeServers:
             "CLICKHOUSE_DATA_DIR": f"{self.run_dir}/clickhouse/data/",
             "TEST_STACK_NAME": self.definition.name,
             "TEST_STACK_ID": self.stack_id,
-            "TEST_POSTGRES_HOST": postgres.host,
-            "TEST_POSTGRES_PORT": str(postgres.port),
-            "TEST_POSTGRES_USER": postgres.user,
-            "TEST_POSTGRES_PASSWORD": postgres.password.reveal(),
-            "TEST_POSTGRES_DB": postgres.database,
-            "TEST_REDIS_HOST": redis.host,
-            "TEST_REDIS_PORT": str(redis.port),
-            "TEST_REDIS_PASSWORD": redis.password.reveal(),
-            "TEST_CLICKHOUSE_HOST": clickhouse.host,
-            "TEST_CLICKHOUSE_HTTP_PORT": str(clickhouse.port),
-            "TEST_CLICKHOUSE_USER": clickhouse.user,
-            "TEST_CLICKHOUSE_PASSWORD": clickhouse.password.reveal(),
-            "TEST_CLICKHOUSE_DB": clickhouse.database,
+            **endpoint_variables(self.endpoints),
         }
 
     def _service(self, name: str) -> ServiceDefinition:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from test_framework.endpoints import Endpoints, PostgresEndpoint, RedisEndpoint, Secret
 from test_framework.errors import SettingsError
-from test_framework.settings import load_settings, read_variables
+from test_framework.settings import endpoint_variables, load_settings, read_variables
 from test_framework.state import StackState, write_state
 
 
@@ -123,3 +123,13 @@ def test_variables_know_where_each_came_from(tmp_path: Path) -> None:
     assert len(variables) == 2
     assert variables.origin("A") == "environment variable A"
     assert variables.origin("B") == f"B in {tmp_path / '.env.test'}"
+
+
+def test_variables_made_from_endpoints_are_read_as_the_same_endpoints(tmp_path: Path) -> None:
+    endpoints = Endpoints(
+        postgres=PostgresEndpoint(
+            host="::1", port=1, user="u", password=Secret("p w"), database="d", sslmode="require"
+        ),
+        redis=RedisEndpoint(host="r", port=2, password=Secret(""), ssl=True, ssl_ca_certs="/ca.pem"),
+    )
+    assert load_settings(environ=endpoint_variables(endpoints), project_dir=tmp_path).endpoints == endpoints

@@ -10,7 +10,7 @@ import pytest
 
 from test_framework.endpoints import ClickHouseEndpoint, Endpoints, PostgresEndpoint, RedisEndpoint, Secret
 from test_framework.plugin import rows
-from test_framework.plugin.exports import endpoint_variables, export, parse_exports, url_variables
+from test_framework.plugin.exports import export, parse_exports, url_variables
 from test_framework.plugin.header import header_lines
 from test_framework.plugin.keeping import connect_line
 from test_framework.plugin.masked import MaskedText
@@ -67,7 +67,7 @@ def test_the_header_says_backend_addresses_and_versions_and_no_secret() -> None:
 
 def test_variables_that_the_user_set_are_not_replaced() -> None:
     environ = {"TEST_POSTGRES_PORT": "1"}
-    export(endpoint_variables(ENDPOINTS), environ)
+    export({"TEST_POSTGRES_PORT": "2", "TEST_POSTGRES_HOST": "db.example"}, environ)
     assert environ["TEST_POSTGRES_PORT"] == "1"
     assert environ["TEST_POSTGRES_HOST"] == "db.example"
 
