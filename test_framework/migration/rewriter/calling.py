@@ -1,0 +1,296 @@
+"""Reading calls: of mocks, of visible code, of the mock library and of everything else."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, cast
+
+from test_framework.migration.rewriter import folding
+from test_framework.migration.rewriter.events import Check, Finish, Frame, Op, Place, Raised
+from test_framework.migration.rewriter.making import make_mock, make_patch, monkeypatch_call
+from test_framework.migration.rewriter.mocks import is_mock_class, is_patch
+from test_framework.migration.rewriter.modules import Module
+from test_framework.migration.rewriter.naming import holds_mock
+from test_framework.migration.rewriter.values import (
+    UNKNOWN,
+    BoundMethod,
+    ClassV,
+    Const,
+    DictV,
+    Func,
+    Instance,
+    ListV,
+    ModuleV,
+    Root,
+    StandIn,
+    Sym,
+    Value,
+    Yielded,
+    emit,
+)
+
+if TYPE_CHECKING:
+    from test_framework.migration.rewriter.machine import Machine
+
+__all__ = ["call", "call_function", "entered"]
+
+_HARMLESS = frozenset({"print", "isinstance", "hasattr", "callable", "id", "type", "repr", "str", "len", "bool", "getattr", "dict", "list", "tuple", "set", "iter", "zip", "enumerate", "functools.partial", "asyncio.sleep", "json.dumps"})  # fmt: skip
+_RUNNERS = ("asyncio.run", "anyio.run")
+_GATHERERS = ("asyncio.gather", "asyncio.wait_for", "asyncio.create_task", "asyncio.shield")
+_OWN = ("test", "fixture", "setup")
+
+
+class Arguments:
+    """What a call passes. ``complete`` is false when a star hides some of it."""
+
+    def __init__(self) -> None:
+        self.args: list[Value] = []
+        self.kwargs: dict[str, Value] = {}
+        self.complete = True
+
+
+def arguments_of(machine: Machine, node: ast.Call, frame: Frame) -> Arguments:
+    found = Arguments()
+    for each in node.args:
+        if isinstance(each, ast.Starred):
+            inner = machine.evaluate(each.value, frame)
+            if isinstance(inner, ListV):
+                found.args += inner.items
+            else:
+                found.complete = False
+        else:
+            found.args.append(machine.evaluate(each, frame))
+    for keyword in node.keywords:
+        value = machine.evaluate(keyword.value, frame)
+        if keyword.arg is not None:
+            found.kwargs[keyword.arg] = value
+        elif isinstance(value, DictV):
+            found.kwargs.update({str(name): each for name, each in value.items.items()})
+        else:
+            found.complete = False
+    return found
+
+
+def call(machine: Machine, node: ast.Call, frame: Frame) -> Value:
+    """The value of a call."""
+    module = cast("Module", frame.module)
+    if frame.kind in (*_OWN, "module") and module in machine.own_modules:
+        if is_mock_class(node.func, module.imports):
+            return make_mock(machine, node, frame)
+        if is_patch(node.func, module.imports):
+            return make_patch(machine, node, frame, how="call")
+    function = machine.evaluate(node.func, frame)
+    if isinstance(function, BoundMethod) and isinstance(function.owner, ModuleV):
+        return monkeypatch_call(machine, function, node, frame)
+    given = arguments_of(machine, node, frame)
+    if isinstance(function, StandIn):
+        return _call_mock(machine, function, given, node, frame)
+    if isinstance(function, BoundMethod) and isinstance(function.owner, StandIn):
+        return _ask_mock(machine, function, given, node)
+    if isinstance(function, Func):
+        return call_function(machine, function, given.args, given.kwargs, given)
+    if isinstance(function, ClassV):
+        return instantiate(machine, function, given)
+    if isinstance(function, BoundMethod):
+        return _call_method(machine, function, given, node)
+    return _call_elsewhere(machine, function, given, node, frame)
+
+
+def _call_mock(machine: Machine, standin: StandIn, given: Arguments, node: ast.Call, frame: Frame) -> Value:
+    root, path = standin.root, (*standin.path, "()")
+    place = machine.own_place or Place(cast("ast.stmt", node), cast("ast.stmt", node), "")
+    op = Op(root, standin.path, given.args, given.kwargs, place, complete_arguments=given.complete, used=True, node=node)
+    machine.note(op)
+    op.configured = path in root.results or standin.path in root.effects
+    effect = root.effects.get(standin.path)
+    if effect is not None and not (isinstance(effect, Const) and effect.value is None):
+        value = _effect(machine, op, effect, given)
+    else:
+        value = root.results.get(path) or StandIn(root, path)
+    op.result = value
+    return _as_from_driver(op.method, value)
+
+
+def _as_from_driver(method: str, value: Value) -> Value:
+    """The same value, remembered to come from a driver."""
+    if method not in ("fetchrow", "fetch", "fetchone", "fetchall"):
+        return value
+    if isinstance(value, DictV):
+        return DictV(value.items, raw=True)
+    if isinstance(value, ListV):
+        return ListV([_as_from_driver("fetchrow", each) for each in value.items], value.kind, raw=True)
+    return value
+
+
+def _effect(machine: Machine, op: Op, effect: Value, given: Arguments) -> Value:
+    if isinstance(effect, ListV):
+        number = sum(1 for each in machine.trace.ops if each.root is op.root and each.path == op.path) - 1
+        if number >= len(effect.items):
+            return UNKNOWN
+        return _effect(machine, op, effect.items[number], given) if isinstance(effect.items[number], ModuleV | ClassV) else effect.items[number]
+    if isinstance(effect, Func):
+        return call_function(machine, effect, given.args, given.kwargs, given)
+    name = effect.name if isinstance(effect, ModuleV) else effect.cls.node.name if isinstance(effect, Instance) else effect.node.name if isinstance(effect, ClassV) else "?"
+    op.raises = name
+    raise Raised(name.rpartition(".")[2])
+
+
+def _ask_mock(machine: Machine, method: BoundMethod, given: Arguments, node: ast.Call) -> Value:
+    owner = cast("StandIn", method.owner)
+    if method.name.startswith("assert_"):
+        machine.check(method.name, owner, given.args, given.kwargs, node)
+    else:
+        machine.problem(f"{method.name}() of a mock is called")
+    return Const(None)
+
+
+def call_function(
+    machine: Machine, function: Func, args: list[Value], kwargs: dict[str, Value], given: Arguments | None
+) -> Value:
+    """Read the body of a visible function with these arguments."""
+    node = function.node
+    machine.visited.append(node)
+    env = dict(function.closure) if function.closure is not None else {}
+    frame = Frame(function.module, env, "code")
+    bind_parameters(machine, function, args, kwargs, frame, complete=given is None or given.complete)
+    with machine.deeper():
+        if isinstance(node, ast.Lambda):
+            return machine.evaluate(node.body, frame)
+        try:
+            machine.run_block(node.body, frame)
+        except Finish as end:
+            return Yielded(end.value) if _is_generator(node) else end.value
+        return Const(None)
+
+
+def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether the function's own body yields."""
+    waiting: list[ast.AST] = list(node.body)
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            waiting += ast.iter_child_nodes(each)
+    return False
+
+
+def bind_parameters(
+    machine: Machine, function: Func, args: list[Value], kwargs: dict[str, Value], frame: Frame, *, complete: bool
+) -> None:
+    """Give the function's parameters their values."""
+    spec = function.node.args
+    positional = [*spec.posonlyargs, *spec.args]
+    names = [each.arg for each in positional]
+    outer = Frame(function.module, function.closure or {}, "module")
+    defaults = dict(zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True))
+    defaults.update({each.arg: value for each, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if value})
+    values: dict[str, Value] = dict(zip(names, args, strict=False))
+    values.update({name: value for name, value in kwargs.items() if name in names or name in {k.arg for k in spec.kwonlyargs}})
+    for name in [*names, *(each.arg for each in spec.kwonlyargs)]:
+        if name not in values:
+            values[name] = machine.evaluate(defaults[name], outer) if name in defaults and complete else UNKNOWN
+    if spec.vararg:
+        values[spec.vararg.arg] = ListV(args[len(names) :], "tuple") if complete else UNKNOWN
+    if spec.kwarg:
+        values[spec.kwarg.arg] = DictV({name: value for name, value in kwargs.items() if name not in values}) if complete else UNKNOWN
+    frame.env.update(values)
+
+
+def instantiate(machine: Machine, cls: ClassV, given: Arguments) -> Value:
+    """An object of a visible class."""
+    made = Instance(cls)
+    found = machine.member(cls, "__init__")
+    if found is not None:
+        init = Func(found[0].module, cast("ast.FunctionDef", found[1]))
+        call_function(machine, init, [made, *given.args], given.kwargs, given)
+        return made
+    fields: list[str] = []
+    for each in reversed(machine.ancestry(cls)):
+        for statement in each.node.body:
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                fields.append(statement.target.id)
+    made.attributes.update(dict(zip(fields, given.args, strict=False)))
+    made.attributes.update(given.kwargs)
+    return made
+
+
+def _call_method(machine: Machine, method: BoundMethod, given: Arguments, node: ast.Call) -> Value:
+    owner = method.owner
+    if isinstance(owner, Instance | ClassV):
+        cls = owner.cls if isinstance(owner, Instance) else owner
+        found = machine.member(cls, method.name)
+        if found is None:
+            return UNKNOWN
+        function = cast("ast.FunctionDef", found[1])
+        plain = any(isinstance(each, ast.Name) and each.id == "staticmethod" for each in function.decorator_list)
+        made = machine.decorated(Func(found[0].module, function), Frame(found[0].module, {}, "module"))
+        if isinstance(made, Func):
+            return call_function(machine, made, given.args if plain else [owner, *given.args], given.kwargs, given)
+        return UNKNOWN
+    if isinstance(owner, Sym):
+        return Sym("", pure=False, pytype=owner.pytype)
+    return folding.method_call(owner, method.name, given.args, given.kwargs)
+
+
+def _call_elsewhere(machine: Machine, function: Value, given: Arguments, node: ast.Call, frame: Frame) -> Value:
+    name = function.name if isinstance(function, ModuleV) else ""
+    if name in _RUNNERS or (isinstance(node.func, ast.Attribute) and node.func.attr == "run_until_complete"):
+        machine.awaited(node.args[0]) if node.args else None
+        if frame.kind == "test":
+            machine.trace.runs.append(node)
+        return given.args[0] if given.args else UNKNOWN
+    if name in _GATHERERS:
+        for each in node.args:
+            machine.awaited(each)
+        return ListV(given.args) if name == "asyncio.gather" else (given.args or [UNKNOWN])[0]
+    if name.endswith("mock.call"):
+        return ListV([ListV(given.args, "tuple"), DictV(dict(given.kwargs))], "call")
+    _escapes(machine, name, given, node)
+    text = ast.unparse(node) if frame.kind == "test" else None
+    if isinstance(function, ModuleV):
+        return folding.external_call(name, given.args, given.kwargs, text)
+    if isinstance(function, Sym):
+        return Sym(text or "", pure=False)
+    return UNKNOWN
+
+
+def _escapes(machine: Machine, name: str, given: Arguments, node: ast.Call) -> None:
+    """A mock that is handed to code which nobody here can read."""
+    if name in _HARMLESS or name.startswith(("pytest.", "typing.")) or (name and name[0].isupper() and name.endswith(("Error", "Exception"))):
+        return
+    for value in [*given.args, *given.kwargs.values()]:
+        inner = holds_mock(value)
+        if inner is not None:
+            inner.root.escapes.append(ast.unparse(node.func))
+        elif isinstance(value, Func) and value.module is machine.module and value.closure:
+            inner = _closure_mock(value)
+            if inner is not None:
+                inner.root.escapes.append(ast.unparse(node.func))
+
+
+def _closure_mock(function: Func) -> StandIn | None:
+    names = {each.id for each in ast.walk(function.node) if isinstance(each, ast.Name)}
+    closure = function.closure or {}
+    return next((found for name in names if name in closure and (found := holds_mock(closure[name]))), None)
+
+
+def entered(machine: Machine, item: ast.withitem, frame: Frame, *, is_async: bool) -> Value:
+    """The value that a ``with`` item binds."""
+    node = item.context_expr
+    module = cast("Module", frame.module)
+    if isinstance(node, ast.Call) and frame.kind in _OWN and module in machine.own_modules and is_patch(node.func, module.imports):
+        name = item.optional_vars.id if isinstance(item.optional_vars, ast.Name) else None
+        return make_patch(machine, node, frame, how="with", name=name, whole=item)
+    value = machine.evaluate(node, frame)
+    if isinstance(value, Yielded):
+        return value.value
+    if isinstance(value, StandIn):
+        step = "__aenter__" if is_async else "__enter__"
+        path = (*value.path, step, "()")
+        return value.root.results.get(path) or StandIn(value.root, path)
+    if isinstance(value, Instance):
+        method = machine.member(value.cls, "__aenter__" if is_async else "__enter__")
+        if method is not None:
+            return call_function(machine, Func(method[0].module, cast("ast.FunctionDef", method[1])), [value], {}, None)
+    return value

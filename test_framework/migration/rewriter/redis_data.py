@@ -1,0 +1,283 @@
+"""Redis: keys that make the real server answer what a mock was told to answer, and assertions on keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from test_framework.migration.rewriter.events import CannotTell, Check, Op
+from test_framework.migration.rewriter.kinds import REDIS_METHODS, normal
+from test_framework.migration.rewriter.values import UNKNOWN, Const, DictV, ListV, StandIn, Sym, Value, repr_of, truth
+from test_framework.migration.rewriter.wanted import Client, Seeds, said
+
+__all__ = ["RedisSeeds", "text_of"]
+
+_READS = frozenset({"get", "exists", "hgetall", "hget", "lrange", "llen", "smembers", "sismember", "scard", "ttl", "mget", "zscore", "zrange", "keys", "hexists", "lpop", "rpop", "getdel", "zcard", "hlen", "hkeys", "scan_iter"})  # fmt: skip
+_QUIET = frozenset({"ping", "close", "aclose", "execute", "pipeline", "flushdb", "type"})
+_MAKES = {"set": "string", "setex": "string", "psetex": "string", "setnx": "string", "incr": "string", "incrby": "string", "decr": "string", "decrby": "string", "append": "string", "hset": "hash", "hincrby": "hash", "hmset": "hash", "lpush": "list", "rpush": "list", "sadd": "set", "zadd": "zset", "zincrby": "zset", "mset": "string", "getset": "string"}  # fmt: skip
+_REMOVES = frozenset({"delete", "unlink", "getdel"})
+
+
+def text_of(value: Value, client: Client, what: str) -> str:
+    """``value`` as Redis gives it back."""
+    if isinstance(value, Const):
+        raw = value.value
+        if isinstance(raw, bytes) and client.decoded:
+            raw = raw.decode("utf-8", "strict")
+        elif isinstance(raw, int | float) and not isinstance(raw, bool):
+            raw = repr(raw) if isinstance(raw, float) else str(raw)
+        if isinstance(raw, str | bytes):
+            if not client.decoded and isinstance(raw, str):
+                raw = raw.encode()
+            if value.src and isinstance(value.value, str) and client.decoded:
+                return value.src
+            return repr_of(raw)
+        raise CannotTell(f"{what} is {raw!r}, which Redis cannot hold")
+    text = said(value, what)
+    if isinstance(value, Sym) and value.pytype in ("str", None) and client.decoded:
+        return text if value.pytype == "str" else f"str({text})"
+    if isinstance(value, Sym) and value.pytype in ("UUID", "int", "float"):
+        return f"str({text})"
+    raise CannotTell(f"{what} is no text that Redis would give back")
+
+
+class RedisSeeds:
+    """Goes through the calls in their order and keeps what is in the database by then."""
+
+    def __init__(self, client: Client, checked: set[str]) -> None:
+        self.client = client
+        self.checked = checked
+        self.seeds = Seeds()
+        self.keys: dict[str, str] = {}
+        self.seeded: dict[str, str] = {}
+        self.values: dict[str, str] = {}
+        self.removed: set[str] = set()
+
+    def take(self, op: Op) -> None:
+        """One call. Raises CannotTell when no data would make the server answer like that."""
+        _, method = normal(op.path)
+        if method is None or method not in REDIS_METHODS:
+            raise CannotTell(f"{'.'.join(step for step in op.path if step != '()') or 'a call'} has no counterpart in Redis")
+        if op.raises:
+            raise CannotTell(f"{method} was told to raise {op.raises}: a real server fails in another way")
+        if not op.complete_arguments:
+            raise CannotTell(f"the arguments of {method} cannot be told from the source")
+        if method in _QUIET:
+            return
+        if method in _READS:
+            self._read(op, method)
+        else:
+            self._write(op, method)
+
+    def key(self, op: Op, number: int = 0) -> str:
+        names = ("name", "key", "names")
+        value = op.args[number] if len(op.args) > number else next((op.kwargs[n] for n in names if n in op.kwargs), None)
+        return said(value, f"the key of {op.method}")
+
+    def _put(self, op: Op | None, key: str, kind: str, line: str, value: str = "") -> None:
+        self.seeds.add(op, self.client.call(line))
+        self.keys[key] = kind
+        self.seeded[key] = kind
+        self.values[key] = value
+
+    def _read(self, op: Op, method: str) -> None:
+        value = op.result
+        if not op.configured or value is None or isinstance(value, StandIn):
+            if op.used:
+                raise CannotTell(f"what {method} answers is not said")
+            return
+        if method in ("mget", "keys", "scan_iter"):
+            _MANY[method](self, op, value)
+            return
+        key = self.key(op)
+        if key in self.keys:
+            if isinstance(value, Const) and value.value is None and key not in self.removed:
+                raise CannotTell(f"{method} of {key} is told to find nothing after something was written there")
+            if method in ("get", "hgetall", "lrange", "smembers", "exists"):
+                return
+        _READERS[method](self, op, key, value)
+        if method in _REMOVES:
+            self.removed.add(key)
+
+    def _get(self, op: Op, key: str, value: Value) -> None:
+        if isinstance(value, Const) and value.value is None:
+            return
+        if isinstance(value, Const) and not isinstance(value.value, str | bytes):
+            raise CannotTell(f"{op.method} was told to answer {value.value!r}: Redis gives text")
+        text = text_of(value, self.client, f"the value of {key}")
+        self._put(op, key, "string", f"set({key}, {text})", text)
+
+    def _exists(self, op: Op, key: str, value: Value) -> None:
+        known = truth(value)
+        if known is None:
+            raise CannotTell("whether the key exists is not said")
+        if known:
+            self._put(op, key, "string", f'set({key}, "1")', '"1"')
+
+    def _hgetall(self, op: Op, key: str, value: Value) -> None:
+        if not isinstance(value, DictV):
+            raise CannotTell("what hgetall answers is not said")
+        if not value.items:
+            return
+        items = []
+        for field, each in value.items.items():
+            if isinstance(each, Const) and not isinstance(each.value, str | bytes):
+                raise CannotTell(f"hgetall was told to answer {each.value!r}: Redis gives text")
+            items.append(f"{text_of(Const(field), self.client, 'a field')}: {text_of(each, self.client, 'a field')}")
+        self._put(op, key, "hash", f"hset({key}, mapping={{{', '.join(items)}}})")
+
+    def _hget(self, op: Op, key: str, value: Value) -> None:
+        if isinstance(value, Const) and value.value is None:
+            return
+        field = said(op.args[1] if len(op.args) > 1 else op.kwargs.get("key"), "the field")
+        text = '"1"' if op.method == "hexists" else text_of(value, self.client, "the field's value")
+        if op.method == "hexists" and not truth(value):
+            return
+        self._put(op, key, "hash", f"hset({key}, {field}, {text})")
+
+    def _list(self, op: Op, key: str, value: Value) -> None:
+        if op.method in ("lpop", "rpop"):
+            items = [] if isinstance(value, Const) and value.value is None else [value]
+        elif op.method == "llen":
+            items = [Const(f"item-{n}") for n in range(_number(value))]
+        elif isinstance(value, ListV):
+            items = value.items
+        else:
+            raise CannotTell(f"what {op.method} answers is not said")
+        if items:
+            texts = ", ".join(text_of(each, self.client, "an item") for each in items)
+            self._put(op, key, "list", f"rpush({key}, {texts})")
+
+    def _set(self, op: Op, key: str, value: Value) -> None:
+        if op.method == "sismember":
+            items = [op.args[1]] if truth(value) and len(op.args) > 1 else []
+        elif op.method == "scard":
+            items = [Const(f"member-{n}") for n in range(_number(value))]
+        elif isinstance(value, ListV):
+            items = value.items
+        else:
+            raise CannotTell(f"what {op.method} answers is not said")
+        if items:
+            texts = ", ".join(text_of(each, self.client, "a member") for each in items)
+            self._put(op, key, "set", f"sadd({key}, {texts})")
+
+    def _zset(self, op: Op, key: str, value: Value) -> None:
+        if op.method == "zscore":
+            scores = [] if isinstance(value, Const) and value.value is None else [(op.args[1], said(value, "the score"))]
+        elif op.method == "zcard":
+            scores = [(Const(f"member-{n}"), str(n)) for n in range(_number(value))]
+        elif isinstance(value, ListV):
+            pairs = [each for each in value.items if isinstance(each, ListV) and len(each.items) == 2]
+            if pairs and len(pairs) == len(value.items):
+                scores = [(each.items[0], said(each.items[1], "the score")) for each in pairs]
+            else:
+                scores = [(each, str(n)) for n, each in enumerate(value.items, 1)]
+        else:
+            raise CannotTell(f"what {op.method} answers is not said")
+        if scores:
+            texts = ", ".join(f"{text_of(each, self.client, 'a member')}: {score}" for each, score in scores)
+            self._put(op, key, "zset", f"zadd({key}, {{{texts}}})")
+
+    def _ttl(self, op: Op, key: str, value: Value) -> None:
+        seconds = _number(value)
+        if seconds == -2:
+            return
+        if key not in self.keys:
+            self._put(op, key, "string", f'set({key}, "1"{f", ex={seconds}" if seconds > 0 else ""})', '"1"')
+        elif seconds > 0 and key in self.seeded:
+            self.seeds.add(op, self.client.call(f"expire({key}, {seconds})"))
+
+    def _mget(self, op: Op, value: Value) -> None:
+        keys = op.args[0].items if op.args and isinstance(op.args[0], ListV) else op.args
+        if not isinstance(value, ListV) or len(value.items) != len(keys):
+            raise CannotTell("what mget answers is not said")
+        for key, each in zip(keys, value.items, strict=True):
+            if said(key, "a key") not in self.keys:
+                self._get(op, said(key, "a key"), each)
+
+    def _keys(self, op: Op, value: Value) -> None:
+        if not isinstance(value, ListV):
+            raise CannotTell(f"what {op.method} answers is not said")
+        for each in value.items:
+            key = text_of(each, self.client, "a key")
+            if key not in self.keys:
+                self._put(op, key, "string", f'set({key}, "1")', '"1"')
+
+    def _write(self, op: Op, method: str) -> None:
+        if method in ("publish",):
+            return
+        if method == "mset":
+            mapping = op.args[0] if op.args else UNKNOWN
+            for each in mapping.items if isinstance(mapping, DictV) else ():
+                self.keys[repr_of(each)] = "string"
+            return
+        wanted = truth(op.result) if op.configured and op.result is not None else None
+        for number in range(len(op.args)) if method in _REMOVES else [0]:
+            self._write_one(op, method, self.key(op, number), wanted)
+
+    def _write_one(self, op: Op, method: str, key: str, wanted: bool | None) -> None:
+        if method in ("incr", "incrby", "decr", "decrby") and op.configured and key not in self.keys:
+            self._count(op, method, key)
+        elif method in ("set", "setnx") and wanted is False:
+            if key not in self.keys:
+                self._put(op, key, "string", f'set({key}, "taken")', '"taken"')
+            return
+        elif method in _NEEDS_SOMETHING and key not in self.keys and (wanted or (wanted is None and method in self.checked)):
+            self._put(op, key, *_NEEDS_SOMETHING[method](self, op, key))
+        if method in _MAKES:
+            self.keys[key] = _MAKES[method]
+            self.values.pop(key, None)
+        if method in _REMOVES:
+            self.keys.pop(key, None)
+            self.removed.add(key)
+
+    def _count(self, op: Op, method: str, key: str) -> None:
+        amount = _number(op.args[1]) if len(op.args) > 1 else _number(op.kwargs.get("amount", Const(1)))
+        before = _number(op.result or UNKNOWN) - (amount if method.startswith("incr") else -amount)
+        if before:
+            self._put(op, key, "string", f"set({key}, {before})", str(before))
+
+    def something(self, op: Op, key: str) -> tuple[str, str, str]:
+        return "string", f'set({key}, "1")', '"1"'
+
+    def some_field(self, op: Op, key: str) -> tuple[str, str, str]:
+        return "hash", f'hset({key}, {said(op.args[1], "the field")}, "1")', ""
+
+    def some_member(self, op: Op, key: str) -> tuple[str, str, str]:
+        return "set", f"sadd({key}, {text_of(op.args[1], self.client, 'the member')})", ""
+
+    def some_scored(self, op: Op, key: str) -> tuple[str, str, str]:
+        return "zset", f"zadd({key}, {{{text_of(op.args[1], self.client, 'the member')}: 1}})", ""
+
+
+def _number(value: Value) -> int:
+    if isinstance(value, Const) and isinstance(value.value, int):
+        return value.value
+    raise CannotTell("a number is not known")
+
+
+_READERS: dict[str, Callable[[RedisSeeds, Op, str, Value], None]] = {
+    "get": RedisSeeds._get,
+    "getdel": RedisSeeds._get,
+    "exists": RedisSeeds._exists,
+    "hgetall": RedisSeeds._hgetall,
+    "hget": RedisSeeds._hget,
+    "hexists": RedisSeeds._hget,
+    **dict.fromkeys(("lrange", "llen", "lpop", "rpop"), RedisSeeds._list),
+    **dict.fromkeys(("smembers", "sismember", "scard"), RedisSeeds._set),
+    **dict.fromkeys(("zscore", "zrange", "zcard"), RedisSeeds._zset),
+    "ttl": RedisSeeds._ttl,
+}
+_MANY: dict[str, Callable[[RedisSeeds, Op, Value], None]] = {
+    "mget": RedisSeeds._mget,
+    "keys": RedisSeeds._keys,
+    "scan_iter": RedisSeeds._keys,
+}
+_NEEDS_SOMETHING: dict[str, Callable[[RedisSeeds, Op, str], tuple[str, str, str]]] = {
+    "delete": RedisSeeds.something,
+    "unlink": RedisSeeds.something,
+    "expire": RedisSeeds.something,
+    "persist": RedisSeeds.something,
+    "hdel": RedisSeeds.some_field,
+    "srem": RedisSeeds.some_member,
+    "zrem": RedisSeeds.some_scored,
+}
