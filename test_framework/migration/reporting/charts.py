@@ -10,9 +10,9 @@ from test_framework.migration.reporting.text import printable
 
 __all__ = ["bar_chart"]
 
-WIDTH = 560
-LABEL_WIDTH = 150
-NUMBER_WIDTH = 60
+WIDTH = 400
+LABEL_WIDTH = 145
+NUMBER_WIDTH = 52
 BAR = 18
 ROW = 28
 LONGEST_LABEL = 20
