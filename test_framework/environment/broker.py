@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -22,9 +22,12 @@ from test_framework.isolation.names import check_prefix
 from test_framework.isolation.values import Identity, IsolationOptions, Lease, LeaseInfo
 from test_framework.waiting import Deadline
 
-__all__ = ["Broker"]
+__all__ = ["Broker", "Observer"]
 
 T = TypeVar("T")
+# Told of every acquisition: the service, the seconds it took, and the lease or what went wrong. Called in the
+# broker's thread.
+Observer = Callable[[str, float, Lease | BaseException], None]
 
 _GRACE = 5.0  # what a server gets beyond every other limit before its answer is no longer awaited
 _CLOSE_TIMEOUT = 60.0
@@ -38,9 +41,17 @@ class Broker:
     Args:
         endpoints: where the stack is. Nothing is opened before the first lease.
         identity: who this worker is.
+        observer: told of every acquisition, also of one that failed.
     """
 
-    def __init__(self, endpoints: Endpoints, identity: Identity, *, options: IsolationOptions | None = None) -> None:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        identity: Identity,
+        *,
+        options: IsolationOptions | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         self.endpoints = endpoints
         self.identity = identity
         self.options = options or IsolationOptions()
@@ -49,6 +60,7 @@ class Broker:
         self._engine: Engine | None = None
         self._held: dict[int, Lease] = {}
         self._past: deque[LeaseInfo] = deque(maxlen=_HISTORY)
+        self._observer = observer
         self._closed = False
 
     def acquire(self, service: str, *, timeout: float | None = None) -> Lease:
@@ -78,6 +90,11 @@ class Broker:
         """Begin the session and fill the pools in the background. What goes wrong shows at the first lease."""
         if not self._thread.foreign and not self._closed:
             self._thread.submit(self._the_engine().warm(services))
+
+    def resize(self, service: str, size: int) -> None:
+        """Keep ``size`` databases of ``service`` ready from now on. Does nothing where there is no such pool."""
+        if not self._thread.foreign and not self._closed:
+            self._thread.submit(self._the_engine().resize(service, size))
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Run ``work`` on the broker's loop. Cancelling the future does not stop it."""
@@ -164,9 +181,19 @@ class Broker:
         return StackError("the broker is closed", cause="the test session has ended")
 
     async def _grant(self, service: str, deadline: Deadline) -> Lease:
-        lease = await self._the_engine().acquire(service, deadline)
+        started = time.monotonic()
+        try:
+            lease = await self._the_engine().acquire(service, deadline)
+        except FrameworkError as error:
+            self._tell(service, time.monotonic() - started, error)
+            raise
         self._held[lease.serial] = lease
+        self._tell(service, lease.waited_seconds, lease)
         return lease
+
+    def _tell(self, service: str, seconds: float, outcome: Lease | BaseException) -> None:
+        if self._observer is not None:
+            self._observer(service, seconds, outcome)
 
     def _abandon(self, reply: Future[Lease]) -> None:
         """Nobody waits for this any more: what it brings goes back, now or when it comes."""

@@ -115,6 +115,14 @@ class Engine:
             except FrameworkError as error:
                 _log.info("not warmed: %s", error)
 
+    async def resize(self, service: str, size: int) -> None:
+        """Keep so many ready from now on."""
+        from test_framework.isolation.pool import ClonePool
+
+        allocator = self._allocators.get(service)
+        if isinstance(allocator, ClonePool):
+            await allocator.resize(size)
+
     async def explain(self, error: ServiceUnavailable) -> None:
         """Name in ``error`` who holds the connections, if that is what it is about and anybody can still ask."""
         if self._ledger is None or not is_full(error):

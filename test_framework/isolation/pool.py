@@ -69,6 +69,12 @@ class ClonePool:
         self._refill(template)
         self._reserve(template)
 
+    async def resize(self, target: int) -> None:
+        """Keep so many ready from now on. What is too much goes when it comes back."""
+        grown, self._target = target > self._target, target
+        if grown:
+            self._refill(await self._clones.template())
+
     async def acquire(self, deadline: Deadline) -> Grant:
         template = await self._clones.template()
         await self._wait_for_room(deadline)
