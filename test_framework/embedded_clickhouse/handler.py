@@ -79,21 +79,18 @@ class QueryHandler:
             return error_reply(translate(error), self.headers, query.query_id)
 
     def _login(self, request: web.BaseRequest, query: QueryRequest) -> str:
-        client = _client_info(request)
         try:
             user = self.users.authenticate(request.headers, query.arguments)
         except ClickHouseError as error:
-            self.log.add_login(client, user=query.arguments.get("user", ""), session_id="", failure=str(error))
+            name = query.arguments.get("user", "")
+            self.log.add_login(_client_info(request), user=name, session_id="", failure=str(error))
             raise
         if query.session_id:
-            self.log.add_login(client, user=user, session_id=query.session_id)
+            self.log.add_login(_client_info(request), user=user, session_id=query.session_id)
         return user
 
     @asynccontextmanager
-    async def _session(self, user: str, query: QueryRequest) -> AsyncIterator[Session | None]:
-        if not query.session_id:
-            yield None
-            return
+    async def _session(self, user: str, query: QueryRequest) -> AsyncIterator[Session]:
         timeout = query.session_timeout()
         session = self.sessions.take(user, query.session_id, check=query.flag("session_check"))
         try:
@@ -109,7 +106,9 @@ class QueryHandler:
         """Run it within its session and under its id, and give both back when nothing runs any more."""
         ending = Ending(self._ending)
         try:
-            session = await ending.stack.enter_async_context(self._session(user, query))
+            session: Session | None = None
+            if query.session_id:
+                session = await ending.stack.enter_async_context(self._session(user, query))
             marker = ending.stack.enter_context(self.registry.running(query.query_id))
             body = await self._read(request, query)
             job = _job(query, user, body.statement, session=session, marker=marker)

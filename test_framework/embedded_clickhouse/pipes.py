@@ -13,6 +13,8 @@ import itertools
 import os
 from pathlib import Path
 
+from test_framework.embedded_clickhouse.hops import Call
+
 __all__ = ["SIZE", "SMALL", "PipePool", "ResultPipe"]
 
 #: Bytes a pipe holds, and a buffer for reading from it.
@@ -52,21 +54,21 @@ class ResultPipe:
         except BlockingIOError:
             return 0
 
-    async def wait(self, finished: asyncio.Future[None]) -> None:
+    async def wait(self, query: Call[None]) -> None:
         """Return when something can be read, or the query has finished."""
         loop = asyncio.get_running_loop()
         ready: asyncio.Future[None] = loop.create_future()
 
-        def wake(_: object = None) -> None:
+        def wake() -> None:
             if not ready.done():
                 ready.set_result(None)
 
         loop.add_reader(self._fd, wake)
-        finished.add_done_callback(wake)
+        query.call_at_end(wake)
         try:
             await ready
         finally:
-            finished.remove_done_callback(wake)
+            query.take_back(wake)
             loop.remove_reader(self._fd)
 
     def remove(self) -> None:

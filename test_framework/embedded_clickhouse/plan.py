@@ -38,6 +38,8 @@ _SUSPECT = re.compile(
 #: Words that the engine takes for commands of the client program, and obeys silently.
 _NOT_SQL = frozenset({"EXIT", "QUIT", "LOGOUT", "Q", "\\", ":", ""})
 _SELECTS = frozenset({"SELECT", "WITH", "FROM", "("})
+#: Without one of these a SELECT gives a single row, as the questions do that clients ask first: no need for a stream.
+_ROWS = re.compile(rb"(?i)from|join|unnest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class Planner:
             return self._buffered(job, statement, name, hops=hops, revision=revision)
         if revision:
             return NativeSource(job, self.engine, hops, stream=NativeStream(job, statement, revision))
+        if not _ROWS.search(statement.text):
+            return self._buffered(job, statement, name, hops=hops)
         suffix = b"" if statement.format else b"\nFORMAT " + name.encode()
         return DocumentSource(
             job,
@@ -112,7 +116,7 @@ class Planner:
             plain=lambda connection: self._query(connection, job, statement.text, name),
         )
 
-    def _buffered(self, job: Job, statement: Statement, name: str, *, hops: Hops, revision: int) -> Source:
+    def _buffered(self, job: Job, statement: Statement, name: str, *, hops: Hops, revision: int = 0) -> Source:
         sql = statement.text
         if statement.verb == "KILL":
             sql = rewrite_query_ids(sql, self.registry.marker, setting=self.engine.marker)
@@ -123,8 +127,8 @@ class Planner:
                 result = self._query(connection, job, sql, name)
                 if statement.kind is Kind.BROKEN or statement.verb in _NOT_SQL:
                     raise _not_sql(statement)
+                job.stats.add_read(result)
                 if statement.kind is Kind.INSERT:
-                    job.stats.add_read(result)
                     job.stats.set_written(result)
                 if not statement.has_output:
                     return b""

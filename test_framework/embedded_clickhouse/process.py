@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -53,10 +54,18 @@ async def _serve(options: Options) -> None:
         loop.add_signal_handler(number, stop.set)
     directories = Directories.prepare(options.path)
     engine = open_engine(options, directories)
+    _collect_seldom()
     try:
         await _listen(options, engine, directories, stop)
     finally:
         engine.close()
+
+
+def _collect_seldom() -> None:
+    """Leave what lives as long as the process to itself, and look for cycles now and then: requests make few."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _listen(options: Options, engine: Engine, directories: Directories, stop: asyncio.Event) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import IO
 
 from aiohttp import HttpVersion11, web
 
+from test_framework.embedded_clickhouse.chance import Chance
 from test_framework.embedded_clickhouse.encodings import Encoder
 from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError, translate
 from test_framework.embedded_clickhouse.job import Job
@@ -28,8 +28,7 @@ HOLD_BYTES = 1 << 20
 #: And for how long. A server that reports progress in headers has begun its answer with the first report.
 HOLD_SECONDS = 2.0
 PROGRESS_SECONDS = 0.05
-#: Turns any byte into a lower-case letter.
-_LETTERS = bytes(97 + byte % 26 for byte in range(256))
+_chance = Chance()
 _SPOOL_AFTER = 16 << 20
 _LARGE = 1 << 16
 
@@ -158,7 +157,7 @@ async def send_result(
     try:
         complete = await _hold_back(source, reply, held)
         reply.job.stats.result_bytes = reply.job.stats.result_bytes or held.size
-        tag = os.urandom(16).translate(_LETTERS).decode()
+        tag = _chance.tag()
         if complete and held.size <= _SPOOL_AFTER:
             body: Piece = b"".join(held.pieces)
             if reply.encoder is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
+from test_framework.embedded_clickhouse.chance import Chance
 from test_framework.embedded_clickhouse.errors import ClickHouseError
 
 __all__ = ["QueryRequest", "parse_pairs", "read_request"]
@@ -36,6 +36,7 @@ TRANSPORT_KEYS = frozenset(
     ]
 )
 _MAX_SESSION_TIMEOUT = 3600
+_chance = Chance()
 
 
 @dataclass(slots=True)
@@ -150,7 +151,7 @@ def read_request(method: str, raw_query: str, headers: Mapping[str, str]) -> Que
             request.sql += value
         else:
             add_argument(request, key, value.decode("utf-8", "surrogateescape"))
-    request.query_id = request.arguments.get("query_id") or headers.get("X-ClickHouse-Query-Id") or str(uuid.uuid4())
+    request.query_id = request.arguments.get("query_id") or headers.get("X-ClickHouse-Query-Id") or _chance.query_id()
     return request
 
 

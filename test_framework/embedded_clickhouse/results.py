@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
 from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, translate
-from test_framework.embedded_clickhouse.hops import Hops
+from test_framework.embedded_clickhouse.hops import Call, Hops
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.native_output import NativeStream
 from test_framework.embedded_clickhouse.pipes import SIZE, SMALL, PipePool, ResultPipe
@@ -47,7 +46,7 @@ class BufferedSource:
 
     def __init__(self, work: Callable[[], bytes], hops: Hops) -> None:
         self._hops = hops
-        self._future = hops.begin(work)
+        self._call = hops.begin(work)
         self._given = False
 
     @property
@@ -58,7 +57,7 @@ class BufferedSource:
         if self._given:
             return ()
         self._given = True
-        data = await asyncio.shield(self._future)
+        data = await self._call.ended()
         return (data,) if data else ()
 
     async def close(self) -> None:
@@ -92,8 +91,8 @@ class DocumentSource:
         self._pipes = pipes
         self._pipe: ResultPipe | None = pipes.take()
         self._sql = statement(self._pipe.path)
-        self._fresh = True
-        self._future = hops.begin(self._run)
+        self._fresh, self._empty = True, False
+        self._call = hops.begin(self._run)
 
     def _run(self) -> None:
         job = self._job
@@ -121,18 +120,19 @@ class DocumentSource:
         if self._fresh:
             # A small result is complete before anything needs to be read; one wake-up instead of two.
             self._fresh = False
-            await asyncio.wait({self._future}, timeout=_SMALL_SECONDS)
+            await self._call.wait(_SMALL_SECONDS)
         pipe = self._pipe
         assert pipe is not None, "read after close"
         while True:
-            finished = self._future.done()
-            if data := self._take(pipe):
+            finished = self._call.done()
+            if not self._empty and (data := self._take(pipe)):
+                self._empty = finished and self._buffer is None
                 return (data,)
             if finished:
-                self._future.result()
+                self._call.result()
                 rest, self._rest = self._rest, b""
                 return (rest,) if rest else ()
-            await pipe.wait(self._future)
+            await pipe.wait(self._call)
 
     def _take(self, pipe: ResultPipe) -> Piece:
         """What is in the pipe. A large result goes through one buffer, whose memory is there already."""
@@ -164,7 +164,7 @@ class NativeSource:
         self._hops = hops
         self._stream = stream
         self._ended = False
-        self._next: asyncio.Future[list[Piece]] | None = None
+        self._next: Call[list[Piece]] | None = None
 
     @property
     def idle(self) -> bool:
@@ -173,8 +173,8 @@ class NativeSource:
     async def read(self) -> Sequence[Piece]:
         if self._next is None and self._ended:
             return ()
-        future, self._next = self._next or self._hops.begin(self._fetch), None
-        pieces = await asyncio.shield(future)
+        call, self._next = self._next or self._hops.begin(self._fetch), None
+        pieces = await call.ended()
         if not self._ended:
             # The engine works on the next blocks while these are sent.
             self._next = self._hops.begin(self._fetch)

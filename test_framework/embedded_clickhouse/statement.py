@@ -5,6 +5,7 @@ Everything here works on offsets into the bytes as they came. The data of an INS
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -233,8 +234,11 @@ class StatementReader:
 
 
 _SMALL = 4096
+_PLAIN_START = re.compile(rb"\s*([A-Za-z]+)[ \n(]")
 
 
 def _never_streams(text: bytes) -> bool:
     """Whether the first word already says that no data can follow."""
-    return Cursor(text, final=False).word not in (b"INSERT", b"WITH", b"EXPLAIN")
+    plain = _PLAIN_START.match(text)
+    word = plain.group(1).upper() if plain else Cursor(text, final=False).word
+    return word not in (b"INSERT", b"WITH", b"EXPLAIN")
