@@ -11,12 +11,15 @@ from urllib.parse import quote
 from test_framework import __version__
 from test_framework.migration.baseline import Comparison
 from test_framework.migration.model import Category, FileReport, MockUse, TreeReport
-from test_framework.migration.reporting.summary import replaceable
+from test_framework.migration.reporting.summary import SERVICES, replaceable
 
 __all__ = ["sarif"]
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "SRCROOT"
+HELP_REPLACE = 'Test against the real service of the test stack; "test-framework migrate" shows what it can rewrite.'
+HELP_STAYS = "Nothing in the test stack stands behind this mock; it may stay."
+REPLACED = SERVICES | {Category.HTTP}
 RULE_INDEX = {category: index for index, category in enumerate(Category)}
 
 
@@ -60,6 +63,7 @@ def _rules() -> list[dict[str, Any]]:
             "fullDescription": {
                 "text": f"The test replaces {category.value} by an object that answers what it was told."
             },
+            "help": {"text": HELP_REPLACE if category in REPLACED else HELP_STAYS},
             "defaultConfiguration": {"level": "warning"},
             "properties": {"tags": ["tests", "mocks"]},
         }

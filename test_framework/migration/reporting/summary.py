@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from test_framework.migration.model import Category, Complexity, FileReport, MockUse, TreeReport
 
-__all__ = ["Share", "Summary", "replaceable", "summarise"]
+__all__ = ["SERVICES", "Share", "Summary", "replaceable", "summarise"]
 
 SERVICES = frozenset({Category.DATABASE, Category.REDIS, Category.CLICKHOUSE, Category.WEBSOCKET})
 

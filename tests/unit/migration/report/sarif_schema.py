@@ -42,6 +42,7 @@ RULE = record(
     id=TEXT,
     shortDescription=MESSAGE,
     fullDescription=MESSAGE,
+    help=MESSAGE,
     defaultConfiguration=record("", level=LEVEL),
     properties=BAG,
 )
