@@ -18,6 +18,7 @@ from tests.native_stack import CHECKOUT
 __all__ = ["Outcome", "Project", "Result"]
 
 TIMEOUT = 100.0
+STRANGERS = ("hypothesispytest", "schemathesis")
 _COUNT = re.compile(r"(\d+) (passed|failed|skipped|error|xfailed|xpassed|warning|deselected)s?\b")
 _SUM = re.compile(r"^=* ?\d+ \w+.* in [\d.]+s")
 
@@ -88,6 +89,8 @@ class Project:
         """Begin a run."""
         environment = {**self.environment, **variables}
         environment.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+        # Plugins that happen to be installed beside us and take seconds to load, in every worker.
+        without_strangers = [word for name in STRANGERS for word in ("-p", f"no:{name}")]
         return subprocess.Popen(
             [
                 sys.executable,
@@ -96,8 +99,7 @@ class Project:
                 "pytest",
                 "-p",
                 "no:cacheprovider",
-                "-p",
-                "no:hypothesispytest",
+                *without_strangers,
                 "-p",
                 "no:schemathesis",
                 f"--junitxml={self.junit}",

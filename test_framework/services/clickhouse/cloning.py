@@ -73,8 +73,15 @@ class Plan:
 
     @property
     def countable(self) -> bool:
-        """Whether parts alone say what the database holds: so it is for tables of the MergeTree family."""
-        return all(each.is_merge_tree or each.is_view or each.name.startswith(".inner") for each in self.objects)
+        """Whether parts alone say what the database holds, and one server sees every write: the MergeTree family."""
+        return not any(each.engine.startswith("Shared") for each in self.objects) and all(
+            each.is_merge_tree or each.is_view or each.name.startswith(".inner") for each in self.objects
+        )
+
+    @property
+    def alike(self) -> bool:
+        """Whether copies differ in nothing but their own name: inner tables are called by numbers that are new."""
+        return not any(each.name.startswith(".inner") for each in self.objects)
 
 
 async def read_plan(client: ClickHouseClient, database: str) -> Plan:

@@ -8,6 +8,7 @@ import http.client
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from test_framework.endpoints import ClickHouseEndpoint
 from test_framework.errors import ServiceUnavailable
@@ -30,14 +31,21 @@ _STALE = (http.client.RemoteDisconnected, http.client.CannotSendRequest, Connect
 # Everything that says what a database holds: objects, active parts, mutations asked for, and parts put aside.
 _FINGERPRINT = """
 SELECT arraySort(groupArray(line)) FROM (
-    SELECT concat(name, ' ', toString(uuid), ' ', create_table_query) AS line FROM system.tables
-    WHERE database = {database:String}
+    SELECT concat(name, ' ', engine, ' ', replaceAll(create_table_query, {database:String}, '')) AS line
+    FROM system.tables WHERE database = {database:String}
     UNION ALL SELECT concat(table, ' ', name, ' ', toString(rows), ' ', hash_of_all_files) FROM system.parts
     WHERE database = {database:String} AND active
     UNION ALL SELECT concat(table, ' ', mutation_id) FROM system.mutations WHERE database = {database:String}
     UNION ALL SELECT concat(table, ' ', name) FROM system.detached_parts WHERE database = {database:String}
     UNION ALL SELECT comment FROM system.databases WHERE name = {database:String})
 """
+# How many statements the whole server has seen that were no SELECT: at least, and at most. The two counters are read
+# one after the other, so one that comes in between could hide another; not three times, though.
+_ONCE = """
+SELECT toInt64(sumIf(value, event = 'Query')) - toInt64(sumIf(value, event = 'SelectQuery')) AS writes
+FROM system.events WHERE event IN ('Query', 'SelectQuery')
+"""
+_WRITES = f"SELECT toString(min(writes)), toString(max(writes)) FROM ({' UNION ALL '.join([_ONCE] * 3)})"
 
 
 class ClickHouseAdmin:
@@ -87,7 +95,9 @@ class ClickHouseClones:
         self._admin = ClickHouseAdmin(endpoint, limit=limit, timeout=timeout)
         self._template = ""
         self._plan: Plan | None = None
+        self._pattern: Sequence[str] | None = None  # what every copy is like that has no names of its own inside
         self._fingerprints: dict[str, Sequence[str]] = {}
+        self._writes: dict[str, int] = {}  # at least so many there had been when it was known to be as it was made
 
     async def template(self) -> str:
         if not self._template:
@@ -149,17 +159,18 @@ class ClickHouseClones:
     async def remember(self, name: str) -> None:
         if self._plan is None or not self._plan.countable:
             return
-
-        async def work() -> None:
+        self._writes[name], _ = await self._count_writes()
+        if not self._plan.alike:
             self._fingerprints[name] = await self._fingerprint(name)
-
-        await self._ask(work)
+        elif self._pattern is None:
+            self._pattern = await self._fingerprint(name)
 
     async def adopt(self, name: str) -> str:
         return name
 
     async def destroy(self, name: str) -> None:
         self._fingerprints.pop(name, None)
+        self._writes.pop(name, None)
 
         async def work() -> None:
             async with self._admin.use() as client:
@@ -171,23 +182,34 @@ class ClickHouseClones:
         """Nothing of ours is in it; and what it is like is known still when we take it again."""
 
     async def restore(self, name: str) -> bool:
-        """Only for copies that this process made and looked at when they were new."""
-        before = self._fingerprints.get(name)
-        if before is None:
+        """Nothing is put back here: either nobody on the server wrote anything, or this database looks as it did."""
+        expected = self._fingerprints.get(name, self._pattern)
+        if expected is None or self._plan is None or not self._plan.countable:
             return False
-        now: Sequence[str] = []
+        least, most = await self._count_writes()
+        if self._writes.get(name) != most and await self._fingerprint(name) != expected:
+            return False
+        self._writes[name] = least
+        return True
 
-        async def work() -> None:
-            nonlocal now
-            now = await self._fingerprint(name)
-
-        await self._ask(work)
-        return now == before
+    async def _count_writes(self) -> tuple[int, int]:
+        ((least, most),) = await self._rows(_WRITES)
+        return int(least), int(most)
 
     async def _fingerprint(self, name: str) -> Sequence[str]:
-        async with self._admin.use() as client:
-            ((lines,),) = await client.rows(_FINGERPRINT, {"database": name})
+        ((lines,),) = await self._rows(_FINGERPRINT, {"database": name})
         return list(lines)
+
+    async def _rows(self, sql: str, parameters: dict[str, str] | None = None) -> list[list[Any]]:
+        rows: list[list[Any]] = []
+
+        async def work() -> None:
+            nonlocal rows
+            async with self._admin.use() as client:
+                rows = await client.rows(sql, parameters)
+
+        await self._ask(work)
+        return rows
 
     async def _ask(self, work: Work, *, again: Work | None = None) -> None:
         async def attempt() -> None:

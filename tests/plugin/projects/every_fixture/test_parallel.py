@@ -20,6 +20,7 @@ def test_no_two_workers_share(parallel_execution_validator, postgres_dsn, redis_
     with psycopg.connect(postgres_dsn) as connection:
         others = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND application_name NOT LIKE 'test-framework:%'"
         ).fetchone()
     assert others == (0,)
 
