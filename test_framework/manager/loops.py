@@ -36,8 +36,11 @@ class _Keeper:
             yield
         finally:
             _keepers.pop(loop, None)
-            for closer in reversed(self.closers.values()):
-                await close_softly(closer)
+            with warnings.catch_warnings():
+                # Clients that use asynchronous generators to close begin them while the loop ends those it knows.
+                warnings.filterwarnings("ignore", "asynchronous generator .* was scheduled", ResourceWarning)
+                for closer in list(reversed(self.closers.values())):
+                    await close_softly(closer)
 
 
 _keepers: dict[asyncio.AbstractEventLoop, _Keeper] = {}

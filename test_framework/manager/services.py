@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from test_framework.endpoints import Endpoints, PostgresEndpoint
 from test_framework.errors import ServiceUnavailable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from test_framework.health import HealthReport
 
-__all__ = ["PostgresAccess", "RealServices", "ServicesConfig"]
+__all__ = ["PostgresAccess", "RealServices", "ServiceUrls", "ServicesConfig"]
 
 # pytest shows the user's line, not ours; --full-trace shows all.
 __tracebackhide__ = True
@@ -29,26 +29,60 @@ __tracebackhide__ = True
 _LAST_LOOK = 0.25
 
 
+class ServiceUrls(Protocol):
+    """Where the application under test is."""
+
+    @property
+    def auth_url(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def websocket_url(self) -> str: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServicesConfig:
-    """Where everything is and how long things may take, in seconds."""
+    """Where everything is and how long things may take, in seconds.
+
+    Args:
+        serve: gives the application under test, which is started when one of its addresses is asked for; ``None``:
+            there is only what the settings name.
+    """
 
     endpoints: Endpoints
-    auth_service_url: str | None
-    backend_service_url: str | None
-    websocket_url: str | None
     connection_timeout: float
     query_timeout: float
     startup_timeout: float
+    named: Mapping[str, str | None] = field(default_factory=dict)
+    serve: Callable[[], ServiceUrls] | None = field(default=None, repr=False)
+
+    @property
+    def auth_service_url(self) -> str | None:
+        """``TEST_AUTH_SERVICE_URL``; in a test, otherwise, that of the service on the test's own databases."""
+        return self.serve().auth_url if self.serve else self.named.get("auth")
+
+    @property
+    def backend_service_url(self) -> str | None:
+        """``TEST_BACKEND_SERVICE_URL``; in a test, otherwise, that of the service on the test's own databases."""
+        return self.serve().url if self.serve else self.named.get("backend")
+
+    @property
+    def websocket_url(self) -> str | None:
+        """``TEST_WEBSOCKET_URL``; in a test, otherwise, that of the service on the test's own databases."""
+        return self.serve().websocket_url if self.serve else self.named.get("websocket")
 
     @classmethod
     def of(cls, settings: Settings, endpoints: Endpoints) -> ServicesConfig:
         """What ``settings`` say, for the stack at ``endpoints``."""
         return cls(
             endpoints=endpoints,
-            auth_service_url=settings.auth_service_url,
-            backend_service_url=settings.backend_service_url,
-            websocket_url=settings.websocket_url,
+            named={
+                "auth": settings.auth_service_url,
+                "backend": settings.backend_service_url,
+                "websocket": settings.websocket_url,
+            },
             connection_timeout=settings.connection_timeout,
             query_timeout=settings.query_timeout,
             startup_timeout=settings.startup_timeout,

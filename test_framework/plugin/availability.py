@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -50,6 +52,7 @@ class Availability:
         self._log_tail = log_tail
         self._probes: dict[str, Probe] = {}
         self._lost: dict[str, ServiceUnavailable] = {}
+        self._addresses: dict[str, str | None] = {}
 
     def require(self, service: str) -> None:
         """Return if the calling test may use ``service``; otherwise skip it, or raise.
@@ -69,6 +72,26 @@ class Availability:
             raise _skipped(f"{_sentence(probe)}; {_FIXES[probe.health]}")
         if verdict is Verdict.ERROR:
             raise self.error(probe, self._decision.reason)
+
+    def require_address(self, what: str, url: str) -> None:
+        """The same for a service that somebody else runs: whether anybody listens at ``url``, asked once.
+
+        Raises:
+            ServiceUnavailable: nobody does, and somebody must.
+        """
+        if self._decision.policy is Policy.OFF:
+            raise _skipped(f"real services are switched off by {self._decision.reason}")
+        if url not in self._addresses:
+            self._addresses[url] = _listening(url, self._timeout)
+        problem = self._addresses[url]
+        if problem is None:
+            return
+        fix = f"start it, or unset {what}: the tests then start one of their own"
+        if self._decision.policy is Policy.AUTO:
+            raise _skipped(f"nobody listens at {url} ({what}): {problem}; {fix}")
+        raise ServiceUnavailable(
+            f"nobody listens at {url}", service=what, where=f"the variable {what}", cause=problem, fix=fix
+        )
 
     def ask(self, service: str) -> Probe:
         """Ask now."""
@@ -139,6 +162,17 @@ class Availability:
 
 def _identity(probe: Probe) -> str | None:
     return probe.seed.stack_id if probe.seed else None
+
+
+def _listening(url: str, timeout: float) -> str | None:
+    """``None`` if so, else why not."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (443 if parts.scheme in ("https", "wss") else 80)
+        socket.create_connection((parts.hostname or "", port), timeout).close()
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
 
 
 def _skipped(reason: str) -> BaseException:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from test_framework.plugin.header import header_lines
-from test_framework.plugin.markers import add_markers, isolation_of, required_services
+from test_framework.plugin.markers import add_markers, isolation_of, required_services, requires_service
 from test_framework.plugin.needs import needed_services
 from test_framework.plugin.options import add_options, read_options
 from test_framework.plugin.policy import Policy
 from test_framework.plugin.reports import Reporting
 from test_framework.plugin.run import KEY, WORKER_INPUT, Run, run_of
+from test_framework.plugin.service import require_face
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -81,6 +82,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         availability = run_of(item.config).availability
         for service in services:
             availability.require(service)
+    for face in requires_service(item):
+        require_face(run_of(item.config), face)
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,17 +8,19 @@ import pytest
 
 from test_framework.plugin.options import ISOLATIONS
 
-__all__ = ["Isolation", "add_markers", "isolation_of", "redis_is_guarded", "required_services"]
+__all__ = ["Isolation", "add_markers", "isolation_of", "redis_is_guarded", "required_services", "requires_service"]
 
 _REQUIRES = {
     "requires_postgres": "postgres",
     "requires_redis": "redis",
     "requires_clickhouse": "clickhouse",
 }
+# Those speak to a service that is made for the test, or that somebody else runs.
+_OUTSIDE = {"requires_http": "the service over HTTP", "requires_websocket": "the service over WebSocket"}
 _MARKERS = (
     *(
         f"{name}: the test needs {service}; skip or error as --real-services says."
-        for name, service in _REQUIRES.items()
+        for name, service in (_REQUIRES | _OUTSIDE).items()
     ),
     'postgres_isolation(mode, savepoints=True): "transaction" or "database": how the test\'s PostgreSQL is its own.',
     "redis_unguarded: the test may send commands that reach beyond its own Redis database (FLUSHALL, CONFIG SET, ...).",
@@ -34,6 +36,11 @@ def add_markers(config: pytest.Config) -> None:
 def required_services(item: pytest.Item) -> list[str]:
     """The services that the item's ``requires_…`` markers name."""
     return [service for name, service in _REQUIRES.items() if item.get_closest_marker(name)]
+
+
+def requires_service(item: pytest.Item) -> list[str]:
+    """How the item's markers say that it speaks to the service: ``http``, ``websocket``."""
+    return [name.removeprefix("requires_") for name in _OUTSIDE if item.get_closest_marker(name)]
 
 
 @dataclass(frozen=True)

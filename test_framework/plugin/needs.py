@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from test_framework.plugin.markers import required_services
+from test_framework.plugin.run import run_of
+from test_framework.plugin.service import SERVICE_FIXTURES, is_elsewhere
 
 __all__ = ["needed_services"]
 
@@ -28,3 +30,5 @@ def needed_services(item: pytest.Item) -> Iterator[str]:
     for name in getattr(item, "fixturenames", ()):
         if name in _FIXTURES:
             yield _FIXTURES[name]
+        elif name in SERVICE_FIXTURES and not is_elsewhere(name, run_of(item.config).settings):
+            yield from run_of(item.config).options.app_services

@@ -19,6 +19,7 @@ __all__ = ["ISOLATIONS", "Options", "add_options", "read_options"]
 T = TypeVar("T")
 
 ISOLATIONS = ("transaction", "database")
+SERVICES = ("postgres", "redis", "clickhouse")
 GROUP = "real services"
 # More than this is seldom looked at, and every kept Redis database is one less for the tests.
 KEEP_DEFAULT = 10
@@ -36,6 +37,8 @@ class Options:
         postgres_savepoints: put a savepoint behind every statement of a transaction.
         lease_timeout: seconds to wait for a database when all are taken; ``None``: what the engine thinks right.
         exports: variables with whole URLs that are set before the user's code is imported.
+        app: ``package.module:name`` of the application that tests speak to; ``None``: the reference service.
+        app_services: the services that it needs.
     """
 
     flag: bool | None = None
@@ -45,6 +48,8 @@ class Options:
     postgres_savepoints: bool = True
     lease_timeout: float | None = None
     exports: tuple[Export, ...] = ()
+    app: str | None = None
+    app_services: tuple[str, ...] = SERVICES
 
 
 def _count(text: str) -> int:
@@ -100,9 +105,16 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="How long a test waits for a database when all of them are taken.",
     )
+    group.addoption(
+        "--real-services-app",
+        metavar="MODULE:NAME",
+        default=None,
+        help="The ASGI application, or the function that makes one, that real_http_client and its like speak to.",
+    )
     for name, text in _INI.items():
         parser.addini(name, text, type="string", default=None)
     parser.addini("real_services_env", _URLS, type="args", default=[])
+    parser.addini("real_services_app_services", _NEEDS, type="args", default=list(SERVICES))
 
 
 _INI = {
@@ -111,7 +123,9 @@ _INI = {
     "postgres_isolation": "As --postgres-isolation.",
     "postgres_savepoints": "false: no savepoint behind each statement, so a failing one ends the test's transaction.",
     "lease_timeout": "As --lease-timeout.",
+    "real_services_app": "As --real-services-app.",
 }
+_NEEDS = f"The services that the application needs: some of {' '.join(SERVICES)} (default: all)."
 _URLS = (
     "URL variables to set before your code is imported: DATABASE_URL REDIS_URL CLICKHOUSE_URL,"
     " or NAME=scheme, as in DATABASE_URL=postgresql+asyncpg."
@@ -132,7 +146,18 @@ def read_options(config: pytest.Config) -> Options:
         postgres_savepoints=_parsed(config, "postgres_savepoints", _boolean, "true or false", default=True),
         lease_timeout=_said(config, "lease_timeout", _seconds, "a positive number of seconds", None),
         exports=parse_exports(_ini(config, "real_services_env") or []),
+        app=_said(config, "real_services_app", str, "module:name", None),
+        app_services=_services(_ini(config, "real_services_app_services")),
     )
+
+
+def _services(names: Sequence[str] | None) -> tuple[str, ...]:
+    unknown = [name for name in names or () if name not in SERVICES]
+    if unknown:
+        raise pytest.UsageError(
+            f"the ini value real_services_app_services holds {unknown[0]!r}; known are {', '.join(SERVICES)}"
+        )
+    return SERVICES if names is None else tuple(names)
 
 
 def _said(config: pytest.Config, name: str, parse: Callable[[str], T], expected: str, default: T) -> T:

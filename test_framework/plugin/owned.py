@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from test_framework.errors import FrameworkError
 from test_framework.plugin.markers import isolation_of, redis_is_guarded
 from test_framework.plugin.run import Run, run_of
+from test_framework.plugin.service import SERVICE_FIXTURES, OwnService, is_elsewhere
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from test_framework.endpoints import ClickHouseEndpoint, PostgresEndpoint
+    from test_framework.endpoints import ClickHouseEndpoint, PostgresEndpoint, RedisEndpoint
     from test_framework.isolation.values import Lease
     from test_framework.manager.clickhouse import IsolatedClickHouse
     from test_framework.manager.connection import BridgedConnection
@@ -28,7 +30,7 @@ __all__ = ["NEEDS_DATABASE", "Owned", "failed_key", "kept_key", "owned_key"]
 __tracebackhide__ = True
 
 # Through these others see the test's data, which they could not if it were in a transaction.
-NEEDS_DATABASE = frozenset({"isolated_external_postgres", "postgres_dsn", "real_services"})
+NEEDS_DATABASE = frozenset({"isolated_external_postgres", "postgres_dsn", "real_services"}) | SERVICE_FIXTURES
 
 owned_key = pytest.StashKey["Owned"]()
 failed_key = pytest.StashKey[bool]()
@@ -57,7 +59,7 @@ class Owned:
 
         asked, options = isolation_of(self._item), self._run.options
         names = set(getattr(self._item, "fixturenames", ()))
-        seen = sorted(names & NEEDS_DATABASE)
+        seen = sorted(name for name in names & NEEDS_DATABASE if not is_elsewhere(name, self._run.settings))
         if asked.mode == "transaction" and seen and seen != ["real_services"]:
             raise FrameworkError(
                 f"{self._item.nodeid} is marked for a transaction and takes {', '.join(seen)}",
@@ -98,6 +100,9 @@ class Owned:
         self.require("redis")
         return self.holdings.lease("redis")
 
+    def redis_endpoint(self) -> RedisEndpoint:
+        return cast("RedisEndpoint", self.redis_lease().endpoint)
+
     def clickhouse(self) -> IsolatedClickHouse:
         self.require("clickhouse")
         return self.holdings.clickhouse()
@@ -110,10 +115,27 @@ class Owned:
     def manager(self) -> RealServices:
         from test_framework.manager.services import RealServices
 
-        return RealServices(self.holdings, self._run.services_config)
+        config = self._run.services_config
+        return RealServices(self.holdings, replace(config, serve=lambda: self.service))
+
+    @cached_property
+    def service(self) -> OwnService:
+        """The application that the test speaks to; started when its address is asked for."""
+        return OwnService(self._run, self)
+
+    def sections(self) -> list[tuple[str, str]]:
+        """Titles and texts for the report of the test, if it fails."""
+        return self.service.sections() if "service" in self.__dict__ else []
 
     def close(self) -> None:
         """Give everything back; what a failed test may keep stays, and the lines that lead there go into its report."""
+        try:
+            if "service" in self.__dict__:
+                self.service.close()
+        finally:
+            self._close_holdings()
+
+    def _close_holdings(self) -> None:
         if "holdings" not in self.__dict__:
             return
         from test_framework.plugin.keeping import connect_line

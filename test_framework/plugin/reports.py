@@ -32,6 +32,8 @@ class Reporting:
             vars(report)["kept_lines"] = lines
             item.stash[kept_key] = []
         if report.failed and call.excinfo is not None:
+            if not item.stash.get(failed_key, False) and (owned := item.stash.get(owned_key, None)) is not None:
+                report.sections.extend(owned.sections())
             item.stash[failed_key] = True
             self._look_behind(item, report, call.excinfo.value)
         if (

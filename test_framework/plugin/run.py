@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import secrets
+import sys
 from collections.abc import Coroutine
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from test_framework.settings import Settings, endpoint_variables, load_settings
 
 if TYPE_CHECKING:
     from test_framework.environment import Broker
+    from test_framework.external.application import Application
     from test_framework.isolation.values import Identity
     from test_framework.manager.holdings import Clients
     from test_framework.manager.services import ServicesConfig
@@ -39,6 +41,7 @@ _LOG_LINES = 20
 _IN_THE_BROKERS_THREAD = (
     "test_framework.environment.engine",
     "test_framework.health",
+    "test_framework.isolation.loose",
     "test_framework.isolation.pool",
     "test_framework.manager.holdings",
     "test_framework.services.clickhouse.isolation",
@@ -47,6 +50,7 @@ _IN_THE_BROKERS_THREAD = (
     "test_framework.services.postgres.leases",
     "test_framework.services.reaping",
     "test_framework.services.redis.allocators",
+    "test_framework.services.redis.expiring",
     "test_framework.services.redis.isolation",
     "test_framework.services.registry",
 )
@@ -157,6 +161,18 @@ class Run:
             log_tail=self.log_tail,
         )
 
+    @cached_property
+    def application(self) -> Application:
+        """What is served to tests.
+
+        Raises:
+            ApplicationError: the user's cannot be imported.
+        """
+        from test_framework.external.application import load_application, reference_application
+
+        name = self.options.app
+        return load_application(name, root=self.settings.project_dir) if name else reference_application()
+
     @property
     def services_config(self) -> ServicesConfig:
         from test_framework.manager.services import ServicesConfig
@@ -209,6 +225,8 @@ class Run:
         """Give everything back and end the session. Safe twice, and nothing in a forked child."""
         if os.getpid() != self._pid:
             return
+        if (serving := sys.modules.get("test_framework.external.serving")) is not None:
+            serving.close_threads()
         if self._clients is not None:
             clients, self._clients = self._clients, None
             clients.close()
