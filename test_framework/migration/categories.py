@@ -1,0 +1,192 @@
+"""What a mock stands in for, decided by evidence: what it replaces, its spec, its names, what is asked of it, the imports."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from test_framework.migration import lexicon
+from test_framework.migration.model import Category
+
+__all__ = ["Evidence", "Finding", "decide", "of_imports", "of_name"]
+
+STRONG, MIDDLE, WEAK = 3, 2, 1
+SPECIFIC = (
+    Category.CLICKHOUSE, Category.REDIS, Category.WEBSOCKET, Category.LLM, Category.DATABASE, Category.HTTP,
+    Category.FILESYSTEM, Category.TIME, Category.ENVIRONMENT, Category.OTHER,
+)  # fmt: skip
+"""Which word of one name wins: ``clickhouse_db`` is ClickHouse, ``redis_http_client`` is Redis."""
+SERVICES = frozenset(SPECIFIC[:6])
+_WORD = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
+
+
+class Finding(NamedTuple):
+    """A category, why, and how sure (3 strong, 2, 1 weak)."""
+
+    category: Category
+    why: str
+    weight: int
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Everything that speaks for what one mock stands in for, best source first within each field."""
+
+    fixed: Finding | None = None
+    target: str = ""
+    modules: Sequence[str] = ()
+    """Names of modules that are replaced in ``sys.modules``."""
+    spec: str = ""
+    names: list[str] = field(default_factory=list)
+    """Of the variable, attribute, keyword, parameter or fixture that holds it, the nearest first."""
+    attributes: Iterable[str] = ()
+    outer: Finding | None = None
+    """What the mock that this one is handed to stands in for."""
+    callee: str = ""
+    """What it is handed to."""
+    around: str = ""
+    """Name of the fixture or helper that makes it."""
+    imports: Finding | None = None
+
+
+@lru_cache(maxsize=65536)
+def words(segment: str) -> tuple[str, ...]:
+    """``MockRedis_client`` → mock, redis, client."""
+    parts = [word.lower() for word in _WORD.findall(segment)]
+    return (*parts, *("".join(pair) for pair in zip(parts, parts[1:], strict=False)))
+
+
+@lru_cache(maxsize=65536)
+def of_name(dotted: str) -> Finding | None:
+    """The category that a dotted name speaks for, or None.
+
+    The end of the name says what it is; what stands further left is where it lives, and weighs less. A root that is itself
+    the name of a library (``redis.…``) counts as the end does.
+    """
+    for category, pattern in lexicon.PHRASES:
+        if pattern.search(dotted):
+            return Finding(category, dotted, STRONG)
+    segments = [part for part in re.split(r"[^\w]+", dotted) if part]
+    near = [*reversed(segments[-2:]), *([segments[0]] if len(segments) > 2 else [])]
+    far = list(reversed(segments[1:-2]))
+    return (
+        _strong(near)
+        or _lowered(_strong(far), MIDDLE)
+        or _whole(segments)
+        or _weak(list(reversed(segments[-2:])))
+        or _weak(far)
+    )
+
+
+def _strong(segments: list[str]) -> Finding | None:
+    for segment in segments:
+        if found := _in_segment(segment, lexicon.STRONG, STRONG):
+            return found
+    return None
+
+
+def _weak(segments: list[str]) -> Finding | None:
+    for segment in segments:
+        if found := _in_segment(segment, lexicon.WEAK, WEAK):
+            return found
+    return None
+
+
+def _whole(segments: list[str]) -> Finding | None:
+    if segments and (category := lexicon.WHOLE.get(segments[-1])):
+        return Finding(category, segments[-1], MIDDLE)
+    return None
+
+
+def _in_segment(segment: str, table: dict[str, Category], weight: int) -> Finding | None:
+    parts = words(segment)
+    found = {table[word]: word for word in reversed(parts) if word in table}
+    if segment in table:
+        found[table[segment]] = segment
+    last = segment.lower().rpartition("_")[2]
+    if found.get(Category.OTHER) in (last, segment) and Category.OTHER in found:
+        return Finding(Category.OTHER, found[Category.OTHER], weight)
+    for category in SPECIFIC[:-1]:
+        if category in found:
+            return Finding(category, found[category], weight)
+    return None
+
+
+def _lowered(found: Finding | None, weight: int) -> Finding | None:
+    return found and found._replace(weight=min(found.weight, weight))
+
+
+def of_attributes(attributes: Iterable[str]) -> Finding | None:
+    """What most of the attributes used on an object belong to, or None."""
+    votes: Counter[Category] = Counter()
+    first: dict[Category, str] = {}
+    for name in attributes:
+        if category := lexicon.ATTRIBUTES.get(name):
+            votes[category] += 1
+            first.setdefault(category, name)
+    if not votes:
+        return None
+    category = max(SPECIFIC, key=lambda one: votes[one])
+    return Finding(category, first[category], STRONG)
+
+
+def of_imports(modules: Iterable[str]) -> Finding | None:
+    """The one kind of service whose libraries a file imports, or None for none and for several."""
+    found: dict[Category, str] = {}
+    for module in modules:
+        root = module.lstrip(".").partition(".")[0].lower()
+        category = lexicon.STRONG.get(root) or lexicon.STRONG.get(root.partition("_")[0])
+        if category in SERVICES and category is not None:
+            found.setdefault(category, module)
+    if len(found) != 1:
+        return None
+    ((category, module),) = found.items()
+    return Finding(category, module, WEAK)
+
+
+def decide(evidence: Evidence) -> Finding:
+    """Weigh everything; never None: what nothing speaks for is OTHER."""
+    if evidence.fixed is not None:
+        return evidence.fixed
+    for weight in (STRONG, MIDDLE):
+        for found in _sources(evidence):
+            if found.weight >= weight:
+                return found
+    if evidence.imports is not None and _is_generic(evidence):
+        return evidence.imports._replace(why=f"the file imports {evidence.imports.why}")
+    for found in _sources(evidence):
+        return found
+    return Finding(Category.OTHER, "nothing names a service", 0)
+
+
+def _sources(evidence: Evidence) -> Iterable[Finding]:
+    if evidence.target and (found := of_name(evidence.target)):
+        yield found._replace(why=f"it replaces {evidence.target}")
+    for module in evidence.modules:
+        if found := of_name(module):
+            yield found._replace(why=f"it replaces the module {module}")
+    if evidence.spec and (found := of_name(evidence.spec)):
+        yield found._replace(why=f"its spec is {evidence.spec}", weight=max(found.weight, MIDDLE))
+    for name in evidence.names:
+        if found := of_name(name):
+            yield found._replace(why=f"it is called {name}")
+    if found := of_attributes(evidence.attributes):
+        yield found._replace(why=f"{found.why} is used on it")
+    if evidence.outer is not None and evidence.outer.category is not Category.OTHER:
+        yield evidence.outer._replace(why=f"it is part of a mock: {evidence.outer.why}")
+    if evidence.around and (found := of_name(evidence.around)):
+        yield found._replace(why=f"{evidence.around} makes it")
+    if evidence.callee and (found := of_name(evidence.callee)):
+        yield found._replace(why=f"{evidence.callee} takes it", weight=min(found.weight, MIDDLE))
+
+
+def _is_generic(evidence: Evidence) -> bool:
+    for name in (evidence.target, evidence.spec, *evidence.names):
+        last = name.rpartition(".")[2]
+        if lexicon.GENERIC.intersection(words(last)):
+            return True
+    return False

@@ -1,0 +1,131 @@
+"""Read many files into facts: from the cache where they are known, else in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from test_framework.migration.analysis import analyse
+from test_framework.migration.cache import Cache, key_of
+from test_framework.migration.discovery import is_test_path
+from test_framework.migration.facts import FileFacts, empty, from_json, to_json
+
+__all__ = ["Reader"]
+
+ALONE = 48
+"""Up to this many files are read sooner than another process is started."""
+PART = 24
+"""Files handed to a process at a time."""
+Progress = Callable[[int, int], None]
+
+
+class Reader:
+    """Reads files, once each.
+
+    Args:
+        cache: what is known already.
+        version: of the rules that facts are made by.
+        jobs: processes; None is one for each processor.
+    """
+
+    def __init__(self, cache: Cache, version: str, jobs: int | None) -> None:
+        self.cache = cache
+        self.version = version
+        self.jobs = max(1, jobs or _processors())
+        self.from_cache = 0
+        self.kept: dict[str, FileFacts] = {}
+
+    def read(self, paths: Sequence[str], progress: Progress | None = None) -> dict[str, FileFacts]:
+        """The facts of every path, in the given order."""
+        facts: dict[str, FileFacts] = {}
+        keys: dict[str, str] = {}
+        for path in paths:
+            source = _bytes(path)
+            if isinstance(source, bytes):
+                keys[path] = key_of(source, is_test=is_test_path(path), version=self.version)
+            else:
+                facts[path] = source
+        known = self.cache.find(keys.values())
+        for path, key in keys.items():
+            if key in known:
+                facts[path] = known[key]
+        self.from_cache = len(facts)
+        missing = [path for path in paths if path not in facts]
+        if progress is not None:
+            progress(len(facts), len(paths))
+        for done in self._analysed(missing):
+            facts.update(done)
+            if progress is not None:
+                progress(len(facts), len(paths))
+        self.cache.keep({keys[path]: facts[path] for path in missing if path in keys and facts[path].error is None})
+        return {path: facts[path] for path in paths}
+
+    def _analysed(self, paths: Sequence[str]) -> Iterator[dict[str, FileFacts]]:
+        parts = [paths[start : start + PART] for start in range(0, len(paths), PART)]
+        if self.jobs == 1 or len(paths) <= ALONE:
+            for part in parts:
+                yield dict(_facts_of(part))
+            return
+        context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks in whatever state they are
+        with ProcessPoolExecutor(min(self.jobs, len(parts)), mp_context=context, initializer=_quiet) as pool:
+            waiting = [pool.submit(_work, part) for part in parts]
+            try:
+                for done in as_completed(waiting):
+                    yield {path: from_json(text) for path, text in done.result()}
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def outside(self, path: str) -> FileFacts | None:
+        """A file outside of the scanned paths that a name leads to."""
+        source = _bytes(path)
+        return analyse(source, is_test=False) if isinstance(source, bytes) else None
+
+    def again(self, files: dict[str, FileFacts], replaced: dict[str, dict[str, str]]) -> bool:
+        """Read those files again whose names mean more than they say by themselves; False when there are none left."""
+        changed = False
+        for path, names in replaced.items():
+            source = _bytes(path)
+            if not isinstance(source, bytes):
+                continue
+            extra = repr(sorted(names.items()))
+            key = key_of(source, is_test=is_test_path(path), version=self.version, extra=extra)
+            facts = self.cache.find([key]).get(key)
+            if facts is None:
+                facts = analyse(source, is_test=is_test_path(path), replaced=names)
+                self.cache.keep({key: facts})
+            changed = changed or facts != files[path]
+            files[path] = facts
+        return changed
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _bytes(path: str) -> bytes | FileFacts:
+    """A file's content, or the facts of a file that cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        return empty(error=f"cannot be read: {error.strerror or error}")
+
+
+def _facts_of(paths: Sequence[str]) -> Iterator[tuple[str, FileFacts]]:
+    for path in paths:
+        source = _bytes(path)
+        yield path, analyse(source, is_test=is_test_path(path)) if isinstance(source, bytes) else source
+
+
+def _work(paths: Sequence[str]) -> list[tuple[str, str]]:
+    """In another process: text is smaller to hand back than objects."""
+    return [(path, to_json(facts)) for path, facts in _facts_of(paths)]
+
+
+def _quiet() -> None:
+    """Ctrl-C is the parent's; it ends its processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
