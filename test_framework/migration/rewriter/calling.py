@@ -246,6 +246,8 @@ def _call_elsewhere(machine: Machine, function: Value, given: Arguments, node: a
         return ListV(given.args) if name == "asyncio.gather" else (given.args or [UNKNOWN])[0]
     if name.endswith("mock.call"):
         return ListV([ListV(given.args, "tuple"), DictV(dict(given.kwargs))], "call")
+    if isinstance(function, ModuleV) and name.endswith(("Error", "Exception", "Timeout")):
+        return function  # an exception says what it is by its class
     _escapes(machine, name, given, node)
     text = ast.unparse(node) if frame.kind == "test" else None
     if isinstance(function, ModuleV):

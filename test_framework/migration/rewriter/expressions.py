@@ -154,9 +154,10 @@ def _call(machine: Machine, node: ast.expr, frame: Frame) -> Value:
 
 def _await(machine: Machine, node: ast.expr, frame: Frame) -> Value:
     inner = cast("ast.Await", node).value
-    value = evaluate(machine, inner, frame)
-    machine.awaited(inner)
-    return value
+    try:
+        return evaluate(machine, inner, frame)
+    finally:
+        machine.awaited(inner)
 
 
 def _joined(machine: Machine, node: ast.expr, frame: Frame) -> Value:

@@ -312,6 +312,8 @@ def _pure_call(name: str, args: Sequence[Value], kwargs: dict[str, Value], text:
     if found is not None:
         if isinstance(found, Const) and not isinstance(found.value, str | bytes | int | float | bool | None):
             found.src = text
+        elif name == "json.dumps":
+            found.src = text
         return found
     texts = [emit(each) for each in args]
     if name in ("str", "int", "float", "json.dumps", "uuid.UUID") and len(texts) == 1 and texts[0] and not kwargs:

@@ -274,6 +274,10 @@ class Machine:
             return BoundMethod(owner, name)
         return self.attribute_of_class(owner.cls, name)
 
+    def forget_refs(self, frame: Frame) -> None:
+        if frame.kind in ("test", "fixture", "setup"):
+            self.refs.clear()
+
     def check_refs(self, statement: ast.Assert) -> None:
         """An ``assert`` about what a mock was called with, or how often."""
         assert self.own_place is not None

@@ -111,6 +111,8 @@ def make_patch(
         configure(machine, root, node, frame)
         value = StandIn(root)
     inner = holds_mock(value)
+    if inner is not None:
+        inner.root.target = inner.root.target or target
     patch = Patch(inner.root if inner else None, how, node, target, text, frame.scope, name, machine.own_place, whole)
     patch.has_new = new is not None
     machine.trace.patches.append(patch)

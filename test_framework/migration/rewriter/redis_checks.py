@@ -30,7 +30,10 @@ class Said:
         return found
 
     def key(self, position: int = 0) -> str:
-        return said(self.get(position, "name", "key"), f"the key of {self.method}")
+        value = self.get(position, "name", "key")
+        if isinstance(value, Const) and isinstance(value.value, str):
+            return repr_of(value.value)
+        return said(value, f"the key of {self.method}")
 
 
 def _pick(args: Sequence[Value], kwargs: dict[str, Value], position: int, names: Sequence[str]) -> Value | None:
@@ -110,12 +113,13 @@ def _setex(found: Said, seeds: RedisSeeds) -> list[str]:
 
 
 def _gone(found: Said, seeds: RedisSeeds) -> list[str]:
-    keys = [said(each, "a key") for each in found.args]
+    keys = [Said("delete", [each], {}, found.op).key() for each in found.args]
     if not keys:
         raise CannotTell("the keys that were deleted cannot be told from the source")
     if any(key in seeds.keys for key in keys):
         raise CannotTell("a key is deleted and written again")
-    return [f"assert {seeds.client.call(f'exists({", ".join(keys)})')} == 0"]
+    named = ", ".join(keys)
+    return [f"assert {seeds.client.call(f'exists({named})')} == 0"]
 
 
 def _read(found: Said, seeds: RedisSeeds) -> list[str]:
@@ -189,11 +193,8 @@ def _ltrim(found: Said, seeds: RedisSeeds) -> list[str]:
 
 def _member(found: Said, seeds: RedisSeeds) -> list[str]:
     key, client = found.key(), seeds.client
-    return [
-        f"assert {client.call(f'sismember({key}, {text_of(each, client, "a member")})')}"
-        for each in found.args[1:]
-        if not is_any(each)
-    ] or [f"assert {client.call(f'scard({key})')} > 0"]
+    members = [text_of(each, client, "a member") for each in found.args[1:] if not is_any(each)]
+    return [f"assert {client.call(f'sismember({key}, {member})')}" for member in members] or [f"assert {client.call(f'scard({key})')} > 0"]
 
 
 def _sismember(found: Said, seeds: RedisSeeds) -> list[str]:

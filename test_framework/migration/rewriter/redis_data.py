@@ -71,6 +71,9 @@ class RedisSeeds:
     def key(self, op: Op, number: int = 0) -> str:
         names = ("name", "key", "names")
         value = op.args[number] if len(op.args) > number else next((op.kwargs[n] for n in names if n in op.kwargs), None)
+        # By its value, whatever the test calls it: equal keys must be seen to be equal.
+        if isinstance(value, Const) and isinstance(value.value, str):
+            return repr_of(value.value)
         return said(value, f"the key of {op.method}")
 
     def _put(self, op: Op | None, key: str, kind: str, line: str, value: str = "") -> None:
@@ -182,7 +185,8 @@ class RedisSeeds:
         if seconds == -2:
             return
         if key not in self.keys:
-            self._put(op, key, "string", f'set({key}, "1"{f", ex={seconds}" if seconds > 0 else ""})', '"1"')
+            lives = f", ex={seconds}" if seconds > 0 else ""
+            self._put(op, key, "string", f'set({key}, "1"{lives})', '"1"')
         elif seconds > 0 and key in self.seeded:
             self.seeds.add(op, self.client.call(f"expire({key}, {seconds})"))
 
@@ -240,7 +244,8 @@ class RedisSeeds:
         return "string", f'set({key}, "1")', '"1"'
 
     def some_field(self, op: Op, key: str) -> tuple[str, str, str]:
-        return "hash", f'hset({key}, {said(op.args[1], "the field")}, "1")', ""
+        field = said(op.args[1], "the field")
+        return "hash", f'hset({key}, {field}, "1")', ""
 
     def some_member(self, op: Op, key: str) -> tuple[str, str, str]:
         return "set", f"sadd({key}, {text_of(op.args[1], self.client, 'the member')})", ""

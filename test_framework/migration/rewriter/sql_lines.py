@@ -190,7 +190,8 @@ def sql_not_called(verbs: Sequence[Statement], seeds: SqlSeeds) -> tuple[list[st
             if seeds.schema.find(table) is not None:
                 raise CannotTell(f"that nothing was sent to {table} cannot be seen among its other rows")
         elif seeds.schema.find(table) is None:
-            after.append(f"assert {seeds.client.call(f'fetchval("SELECT to_regclass({_quoted(table)})")')} is None")
+            asked = f'fetchval("SELECT to_regclass({_quoted(table)})")'
+            after.append(f"assert {seeds.client.call(asked)} is None")
         else:
             before.append(seeds.client.call(f'execute("DELETE FROM {table}")'))
             after.append(f"assert {_counting(seeds.client, table, {})} == 0")

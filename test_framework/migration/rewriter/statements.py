@@ -38,7 +38,7 @@ def run_block(machine: Machine, body: Sequence[ast.stmt], frame: Frame, *, top: 
 
 def _expression(machine: Machine, node: ast.stmt, frame: Frame) -> None:
     inner = cast("ast.Expr", node).value
-    machine.refs.clear()
+    machine.forget_refs(frame)
     evaluate(machine, inner, frame)
     machine.unused(inner)
     if machine.refs and frame.kind in _OWN:
@@ -46,7 +46,7 @@ def _expression(machine: Machine, node: ast.stmt, frame: Frame) -> None:
 
 
 def _assign(machine: Machine, node: ast.stmt, frame: Frame) -> None:
-    machine.refs.clear()
+    machine.forget_refs(frame)
     if isinstance(node, ast.Assign):
         value = evaluate(machine, node.value, frame)
         for target in node.targets:
@@ -166,7 +166,8 @@ def _with(machine: Machine, node: ast.stmt, frame: Frame) -> None:
         if item.optional_vars is not None:
             machine.bind(item.optional_vars, value, frame)
     try:
-        run_block(machine, block.body, frame)
+        # Data can be made within the block, unless the block waits for an error.
+        run_block(machine, block.body, frame, top=not expects)
     except Raised:
         if not expects:
             raise
@@ -209,7 +210,7 @@ def _handler(handlers: list[ast.ExceptHandler], error: Raised) -> ast.ExceptHand
 
 def _assert(machine: Machine, node: ast.stmt, frame: Frame) -> None:
     statement = cast("ast.Assert", node)
-    machine.refs.clear()
+    machine.forget_refs(frame)
     value = evaluate(machine, statement.test, frame)
     if machine.refs and frame.kind in _OWN:
         machine.check_refs(statement)

@@ -1,0 +1,196 @@
+"""From an assertion about calls of a mock to one about data."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from test_framework.migration.rewriter.events import CannotTell, Check, Op
+from test_framework.migration.rewriter.kinds import normal
+from test_framework.migration.rewriter.redis_checks import Said, not_called, redis_assertion, redis_value
+from test_framework.migration.rewriter.sql import Statement, read_sql
+from test_framework.migration.rewriter.sql_lines import sql_assertion, sql_not_called
+from test_framework.migration.rewriter.values import ArgRef, Const, CountRef, DictV, ListV, Value
+from test_framework.migration.rewriter.wanted import is_any
+
+if TYPE_CHECKING:
+    from test_framework.migration.rewriter.plan import Planner
+
+__all__ = ["Assertions"]
+
+_Result = tuple[list[str], list[str], list[tuple[ast.expr, str]]]
+
+
+class Assertions:
+    """Makes the assertions of one test. Raises CannotTell."""
+
+    def __init__(self, planner: Planner) -> None:
+        self.planner = planner
+
+    def of(self, check: Check) -> _Result:
+        """Statements at the test's beginning, statements instead of the assertion, expressions within it."""
+        if check.what == "refs":
+            return self._refs(check)
+        ops = self._ops(check)
+        if check.what in ("assert_not_called", "assert_not_awaited"):
+            return self._none(check, ops)
+        if not check.path or normal(check.path)[1] is None:
+            raise CannotTell(f"{check.what} of {'.'.join(check.path) or 'the mock itself'} says nothing about data")
+        if check.what in ("assert_has_calls", "assert_has_awaits"):
+            return [], self._each(check, ops), []
+        if not ops:
+            raise CannotTell(f"the call of {check.method} that is asserted is not made by any code in sight")
+        if check.what.endswith("_with") or check.what in ("assert_any_call", "assert_any_await"):
+            return [], self._said(check, check.args, check.kwargs, ops), []
+        return [], list(dict.fromkeys(line for op in ops for line in self._called(check, op))), []
+
+    def _ops(self, check: Check) -> list[Op]:
+        return [op for op in self.planner.trace.ops if op.root is check.root and op.path == check.path]
+
+    def _called(self, check: Check, op: Op) -> list[str]:
+        return self._said(check, op.args, op.kwargs, [op])
+
+    def _each(self, check: Check, ops: list[Op]) -> list[str]:
+        calls = check.args[0] if check.args else None
+        if not isinstance(calls, ListV):
+            raise CannotTell("the calls that are asserted cannot be told from the source")
+        lines: list[str] = []
+        for each in calls.items:
+            if not isinstance(each, ListV) or each.kind != "call":
+                raise CannotTell("the calls that are asserted cannot be told from the source")
+            args, kwargs = each.items
+            assert isinstance(args, ListV) and isinstance(kwargs, DictV)
+            lines += self._said(check, args.items, kwargs.items, ops)
+        return list(dict.fromkeys(lines))
+
+    def _said(self, check: Check, args: Sequence[Value], kwargs: dict[str, Value], ops: list[Op]) -> list[str]:
+        method = normal(check.path)[1] or ""
+        op = ops[-1] if ops else None
+        if check.root.kind == "redis":
+            assert self.planner.redis is not None
+            matching = next((each for each in ops if _agree(each.args, args)), op)
+            return redis_assertion(method, Said(method, args, kwargs, matching), self.planner.redis)
+        if check.root.kind == "clickhouse":
+            assert self.planner.clickhouse is not None and op is not None
+            return self.planner.clickhouse.assertion(method, args, kwargs, op)
+        assert self.planner.sql is not None
+        lines: list[str] = []
+        for statement in self._statements(args, ops):
+            lines += sql_assertion(statement, self.planner.sql)
+        return list(dict.fromkeys(lines))
+
+    def _statements(self, args: Sequence[Value], ops: list[Op]) -> list[Statement]:
+        assert self.planner.sql is not None
+        if args and isinstance(args[0], Const) and isinstance(args[0].value, str):
+            same = [op for op in ops if op.args and isinstance(op.args[0], Const) and op.args[0].value.split() == args[0].value.split()]
+            given = [same[-1].args[n] if is_any(each) and same and n < len(same[-1].args) else each for n, each in enumerate(args)]
+            if same and same[-1].method == "executemany":
+                return self.planner.sql.read(same[-1])
+            return [read_sql(args[0].value, given[1:])]
+        return self.planner.sql.read(ops[-1])
+
+    def _none(self, check: Check, ops: list[Op]) -> _Result:
+        if ops:
+            raise CannotTell(f"{check.method} is called by the code in sight, and asserted not to be")
+        method = normal(check.path)[1] if check.path else None
+        if check.root.kind == "redis":
+            assert self.planner.redis is not None
+            return [], not_called(method or "", self.planner.trace.ops, self.planner.redis), []
+        if check.root.kind != "postgres":
+            raise CannotTell("that nothing was sent cannot be seen in the data")
+        assert self.planner.sql is not None
+        before, after = sql_not_called(self._unsent(method or ""), self.planner.sql)
+        return before, after, []
+
+    def _unsent(self, method: str) -> list[Statement]:
+        """What the code in sight would send by this method."""
+        found: list[Statement] = []
+        for function in self.planner.visited:
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method and node.args:
+                    text = node.args[0]
+                    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                        found.append(self._bare(text.value))
+        return found
+
+    def _bare(self, text: str) -> Statement:
+        from test_framework.migration.rewriter.values import Sym
+
+        return read_sql(text, [Sym(f"argument_{n}") for n in range(30)])
+
+    # ``assert mock.get.call_count == 1`` and ``assert mock.set.call_args[0][1] == …``.
+
+    def _refs(self, check: Check) -> _Result:
+        assert isinstance(check.node, ast.Assert)
+        node, value = check.refs[0]
+        test = check.node.test
+        if isinstance(value, CountRef):
+            if len(check.refs) > 1:
+                raise CannotTell("several counts of calls are asserted at once")
+            return self._count(check, value, test, node)
+        if any(not isinstance(each, ArgRef) or each.root is not value.root for _, each in check.refs):
+            raise CannotTell("calls of several mocks are asserted at once")
+        return self._argument(check, [(where, each) for where, each in check.refs if isinstance(each, ArgRef)], test)
+
+    def _count(self, check: Check, ref: CountRef, test: ast.expr, node: ast.expr) -> _Result:
+        number = _asserted_number(test, node, ref.what)
+        inner = Check(ref.root, ref.path, "", [], {}, check.place, check.node)
+        ops = self._ops(inner)
+        if number == 0:
+            return self._none(inner, ops)
+        if number is not None and len(ops) != number:
+            raise CannotTell(f"{inner.method} is asserted to be called {number} times, and the code in sight calls it {len(ops)} times")
+        if not ops or not ref.path:
+            raise CannotTell("the calls that are counted are not made by any code in sight")
+        return [], list(dict.fromkeys(line for op in ops for line in self._called(inner, op))), []
+
+    def _argument(self, check: Check, refs: list[tuple[ast.expr, ArgRef]], test: ast.expr) -> _Result:
+        ref = refs[0][1]
+        ops = self._ops(Check(ref.root, ref.path, "", [], {}, check.place, check.node))
+        if not ops:
+            raise CannotTell("the call whose arguments are asserted is not made by any code in sight")
+        try:
+            op = ops[ref.index]
+        except IndexError:
+            raise CannotTell("the call whose arguments are asserted is not made by any code in sight") from None
+        inner = Check(ref.root, ref.path, "assert_called", [], {}, check.place, check.node)
+        if ref.root.kind == "redis" and len(refs) == 1 and ref.part == "one" and ref.which is not None:
+            if ref.which in (0, "name", "key"):
+                return [], self._called(inner, op), []
+            if _is_time(op, ref.which):
+                return [], self._called(inner, op), []
+            client = self.planner.asker("redis")
+            return [], [], [(refs[0][0], redis_value(op, ref.which, client))]
+        if ref.root.kind == "postgres":
+            return [], self._called(inner, op), []
+        raise CannotTell("the arguments of a call are asserted in a way that is not understood")
+
+
+def _is_time(op: Op, which: int | str) -> bool:
+    return which in ("ex", "time", "px") or (op.method in ("setex", "expire") and which == 1) or (op.method == "set" and which == 2)
+
+
+def _agree(args: Sequence[Value], said: Sequence[Value]) -> bool:
+    from test_framework.migration.rewriter.sql_data import same
+
+    return len(args) >= len(said) > 0 and all(is_any(each) or same(mine, each) for mine, each in zip(args, said, strict=False))
+
+
+def _asserted_number(test: ast.expr, node: ast.expr, what: str) -> int | None:
+    """How many calls an ``assert`` demands; ``None`` for "at least one"."""
+    if test is node:
+        return None
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) and test.operand is node:
+        return 0
+    if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq | ast.Is | ast.GtE | ast.Gt):
+        sides = [test.left, test.comparators[0]]
+        other = next((each for each in sides if each is not node), None)
+        if isinstance(other, ast.Constant):
+            if isinstance(other.value, bool):
+                return None if other.value else 0
+            if isinstance(other.value, int) and isinstance(test.ops[0], ast.Eq | ast.Is):
+                return other.value
+            if isinstance(test.ops[0], ast.GtE | ast.Gt):
+                return None
+    raise CannotTell("the number of calls is asserted in a way that is not understood")

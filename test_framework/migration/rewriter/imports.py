@@ -1,0 +1,115 @@
+"""Imports after a rewrite: those that nobody needs any more go, those that are needed come."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+import libcst as cst
+
+__all__ = ["add_statements", "remove_unused", "used_names"]
+
+
+def used_names(tree: ast.AST) -> set[str]:
+    """Names that are read somewhere, also in ``__all__`` and in annotations written as text."""
+    found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            found.add(node.value)
+    return found
+
+
+def remove_unused(source: str, gone: Iterable[str]) -> str:
+    """Take the names of ``gone`` out of the file's import statements."""
+    names = set(gone)
+    if not names:
+        return source
+    module = cst.parse_module(source)
+    return module.visit(_Remover(names)).code
+
+
+class _Remover(cst.CSTTransformer):
+    def __init__(self, names: set[str]) -> None:
+        super().__init__()
+        self.names = names
+        self.carried: list[cst.EmptyLine] = []
+
+    def _kept(self, aliases: Iterable[cst.ImportAlias]) -> list[cst.ImportAlias]:
+        return [each for each in aliases if _bound(each) not in self.names]
+
+    def leave_ImportFrom(self, original_node: cst.ImportFrom, updated_node: cst.ImportFrom) -> cst.BaseSmallStatement | cst.RemovalSentinel:  # noqa: N802 - LibCST's naming
+        if isinstance(updated_node.names, cst.ImportStar):
+            return updated_node
+        kept = self._kept(updated_node.names)
+        if len(kept) == len(updated_node.names):
+            return updated_node
+        return updated_node.with_changes(names=_ended(kept, updated_node)) if kept else cst.RemoveFromParent()
+
+    def leave_Import(self, original_node: cst.Import, updated_node: cst.Import) -> cst.BaseSmallStatement | cst.RemovalSentinel:  # noqa: N802 - LibCST's naming
+        kept = self._kept(updated_node.names)
+        if len(kept) == len(updated_node.names):
+            return updated_node
+        if not kept:
+            return cst.RemoveFromParent()
+        return updated_node.with_changes(names=[*kept[:-1], kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)])
+
+
+def _ended(kept: list[cst.ImportAlias], node: cst.ImportFrom) -> list[cst.ImportAlias]:
+    if node.lpar is None or not isinstance(node.names[-1].comma, cst.Comma):  # type: ignore[index,union-attr] - no star here
+        return [*kept[:-1], kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)]
+    return [*kept[:-1], kept[-1].with_changes(comma=node.names[-1].comma)]  # type: ignore[index,union-attr] - no star here
+
+
+def _bound(alias: cst.ImportAlias) -> str:
+    if alias.asname is not None and isinstance(alias.asname.name, cst.Name):
+        return alias.asname.name.value
+    node: cst.BaseExpression = alias.name
+    while isinstance(node, cst.Attribute):
+        node = node.value
+    return node.value if isinstance(node, cst.Name) else ""
+
+
+def add_statements(source: str, imports: list[str], definitions: str) -> str:
+    """Put ``imports`` before the file's first import, and ``definitions`` behind its last one."""
+    if not imports and not definitions:
+        return source
+    module = cst.parse_module(source)
+    body = list(module.body)
+    places = [n for n, each in enumerate(body) if _is_import(each)]
+    future = [n for n in places if "__future__" in module.code_for_node(body[n])]
+    first = next((n for n in places if n not in future), None)
+    if definitions:
+        made = cst.parse_module(definitions, module.config_for_parsing)
+        at = (places[-1] + 1) if places else _after_docstring(body)
+        extra = [each.with_changes(leading_lines=[cst.EmptyLine(), cst.EmptyLine()]) for each in made.body]
+        body[at:at] = extra
+        if at + len(extra) < len(body) and not getattr(body[at + len(extra)], "leading_lines", ()):
+            follower = body[at + len(extra)]
+            body[at + len(extra)] = follower.with_changes(leading_lines=[cst.EmptyLine(), cst.EmptyLine()])
+    if imports:
+        at = first if first is not None else (future[-1] + 1 if future else _after_docstring(body))
+        lines = [cst.parse_statement(each, module.config_for_parsing) for each in imports]
+        if first is not None:
+            leading = body[at].leading_lines  # type: ignore[union-attr] - an import statement has them
+            lines[0] = lines[0].with_changes(leading_lines=leading)
+            body[at] = body[at].with_changes(leading_lines=[])
+        elif body and at == 0 and not module.header:
+            body[0] = body[0].with_changes(leading_lines=[cst.EmptyLine(), cst.EmptyLine(), *_comments(body[0])])
+        else:
+            lines[0] = lines[0].with_changes(leading_lines=[cst.EmptyLine()])
+        body[at:at] = lines
+    return module.with_changes(body=body).code
+
+
+def _comments(node: cst.CSTNode) -> list[cst.EmptyLine]:
+    return [each for each in getattr(node, "leading_lines", ()) if each.comment]
+
+
+def _is_import(node: cst.CSTNode) -> bool:
+    return isinstance(node, cst.SimpleStatementLine) and any(isinstance(each, cst.Import | cst.ImportFrom) for each in node.body)
+
+
+def _after_docstring(body: list[cst.BaseCompoundStatement | cst.SimpleStatementLine]) -> int:
+    first = body[0] if body else None
+    is_text = isinstance(first, cst.SimpleStatementLine) and isinstance(first.body[0], cst.Expr)
+    return 1 if is_text else 0

@@ -1,0 +1,268 @@
+"""One file: plans of all its tests, made to agree, applied and checked."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import libcst as cst
+
+from test_framework.migration.model import Category, FileReport
+from test_framework.migration.rewriter.context import Context
+from test_framework.migration.rewriter.edits import Edits, Positions, apply
+from test_framework.migration.rewriter.imports import add_statements, remove_unused, used_names
+from test_framework.migration.rewriter.modules import Module
+from test_framework.migration.rewriter.plan import Plan, make_plan, our_roots
+from test_framework.migration.rewriter.reading import Fixtures, Function, Reading, find_tests, fixture_options, is_test_class
+from test_framework.migration.rewriter.safety import trouble
+
+__all__ = ["MARK", "Rewrite", "rewrite_file"]
+
+MARK = "# real-services:"
+_OURS = frozenset({Category.DATABASE, Category.REDIS, Category.CLICKHOUSE, Category.WEBSOCKET, Category.HTTP})
+_HINTS = ("mock", "Mock", "patch")
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """What became of a file.
+
+    Args:
+        text: the new source; the old one when nothing changed.
+        changed: whether ``text`` differs from the source.
+        rewritten: tests that use real services now.
+        marked: tests that a person must decide on; each has one comment that begins with ``# real-services:``.
+        untouched: mocks that stand in for what is not ours (third parties, time, …): left alone.
+        complete: no mock of our kinds is left, and no assertion was lost.
+        notes: one line for each mark, and one for the whole file if something kept it from being rewritten.
+        left_alone: what the untouched mocks stand in for.
+    """
+
+    text: str
+    changed: bool = False
+    rewritten: int = 0
+    marked: int = 0
+    untouched: int = 0
+    complete: bool = False
+    notes: tuple[str, ...] = ()
+    left_alone: tuple[str, ...] = ()
+
+
+def rewrite_file(source: str, report: FileReport | None = None, context: Context | None = None) -> Rewrite:
+    """Rewrite one test file. Never raises for what a file holds; what cannot be done is marked and said.
+
+    Args:
+        report: the scanner's, for what is left alone; not needed.
+        context: of the file; without one only the file itself is seen.
+    """
+    others = _left_alone(report)
+    plain = Rewrite(source, untouched=len(others), left_alone=tuple(sorted({each for each in others})))
+    context = context or Context()
+    if not any(hint in source for hint in _HINTS) and not _asks_conftest(source, context):
+        return plain
+    try:
+        tree = ast.parse(source)
+        if cst.parse_module(source).code != source:
+            return replace(plain, notes=("the file would not come back byte for byte",))
+    except (SyntaxError, ValueError, RecursionError, cst.ParserSyntaxError) as error:
+        return replace(plain, notes=(f"the file cannot be parsed: {error}".splitlines()[0],))
+    return _File(source, tree, context, plain).run()
+
+
+def _left_alone(report: FileReport | None) -> list[str]:
+    return [use.category.value for use in report.uses if use.category not in _OURS] if report else []
+
+
+def _asks_conftest(source: str, context: Context) -> bool:
+    return any("ock" in name and name in source for each in context.conftests for name in each.definitions)
+
+
+class _File:
+    def __init__(self, source: str, tree: ast.Module, context: Context, plain: Rewrite) -> None:
+        self.source = source
+        self.tree = tree
+        self.context = context
+        self.plain = plain
+        self.module = Module(context.name, tree)
+        self.positions = Positions(source)
+        self.own = {id(node) for node in ast.walk(tree)}
+        self.functions = dict(_scopes(tree))
+        self.fixtures = Fixtures()
+        for conftest in context.conftests:
+            self.fixtures.add(conftest, conftest.tree.body, foreign=True)
+        self.fixtures.add(self.module, tree.body)
+
+    def run(self) -> Rewrite:
+        plans = [plan for plan in self._plans() if plan.ours]
+        if not plans:
+            return self.plain
+        self._agree(plans)
+        rewrite = self._result(plans)
+        why = trouble(self.source, rewrite.text)
+        if why is None:
+            return rewrite
+        for plan in plans:
+            plan.reason = plan.reason or f"the rewriter gave up here, since {why}"
+        return self._result(plans)
+
+    def _plans(self) -> Iterator[Plan]:
+        for test in find_tests(self.module):
+            library = self.context.library()
+            library.add(self.module)
+            reading = Reading(self.module, library, self.fixtures, test)
+            reading.machine.own_modules += self.context.conftests
+            try:
+                trace = reading.run()
+            except RecursionError:
+                trace = reading.trace
+                trace.problems.append("the test and what it calls are nested too deep to follow")
+            plan = Plan(test, trace, ours=our_roots(trace))
+            if plan.ours:
+                make_plan(
+                    plan,
+                    positions=self.positions,
+                    own=self.own,
+                    schema=self.context.schema,
+                    functions=self.functions,
+                    visited=reading.machine.visited,
+                    asyncio_marked=self.context.asyncio_auto or _is_marked(test.node, test.cls, self.tree),
+                )
+            yield plan
+
+    def _agree(self, plans: list[Plan]) -> None:
+        """A fixture changes for all of its tests or for none."""
+        while True:
+            stuck = {scope for plan in plans if plan.reason for scope in plan.trace.fixtures}
+            failing = [plan for plan in plans if plan.reason is None and plan.touched & stuck]
+            for plan in failing:
+                shared = ", ".join(sorted(plan.touched & stuck))
+                plan.reason = f"{shared} is shared with a test that a person must decide on"
+            if not failing:
+                return
+
+    def _result(self, plans: list[Plan]) -> Rewrite:
+        edits = Edits()
+        good = [plan for plan in plans if plan.reason is None]
+        for plan in good:
+            edits.merge(plan.edits)
+        removed = self._unneeded(good, [plan for plan in plans if plan.reason])
+        edits.delete |= removed
+        notes = []
+        for plan in plans:
+            if plan.reason is not None:
+                notes.append(f"{plan.test.scope}: {plan.reason}")
+                pos = self.positions.of(plan.test.node)
+                if not self._is_marked_already(plan.test.node):
+                    edits.marks[pos] = f"{MARK} {plan.reason}"
+        text = self._finish(apply(self.source, edits), good)
+        return replace(
+            self.plain,
+            text=text,
+            changed=text != self.source,
+            rewritten=len(good),
+            marked=len(notes),
+            complete=not notes,
+            notes=tuple(notes),
+        )
+
+    def _is_marked_already(self, node: Function) -> bool:
+        line = min([node.lineno, *(each.lineno for each in node.decorator_list)]) - 2
+        lines = self.source.splitlines()
+        while 0 <= line < len(lines) and lines[line].lstrip().startswith("#"):
+            if lines[line].lstrip().startswith(MARK):
+                return True
+            line -= 1
+        return False
+
+    def _unneeded(self, good: list[Plan], bad: list[Plan]) -> set[tuple[int, int]]:
+        """Fixtures that only gave mocks, and that nobody asks for any more."""
+        given = {scope for plan in good for scope in plan.provided}
+        kept = {scope for plan in bad for scope in plan.trace.fixtures}
+        changed = {plan.test.scope for plan in good} | {scope for plan in good for scope in plan.touched} | given
+        asked = {
+            each.arg
+            for scope, node in self.functions.items()
+            if scope not in changed
+            for each in [*node.args.args, *node.args.kwonlyargs]
+        }
+        asked |= {node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        return {
+            self.positions.of(self.functions[scope])
+            for scope in given - kept
+            if scope.rpartition(".")[2] not in asked and scope in self.functions
+        }
+
+    def _finish(self, text: str, good: list[Plan]) -> str:
+        if not good:
+            return text
+        wanted = {name for plan in good for name in plan.local_fixtures}
+        new = ast.parse(text)
+        defined = {node.name for node in ast.walk(new) if isinstance(node, Function)}
+        anyio = "mark.anyio" in self.source
+        definitions = "\n\n".join(_fixture(name, anyio=anyio) for name in sorted(wanted - defined))
+        text = add_statements(text, [], definitions) if definitions else text
+        new = ast.parse(text)
+        imported = self.module.imports
+        text = remove_unused(text, (used_names(self.tree) - used_names(new)) & set(imported))
+        new = ast.parse(text)
+        bound = set(Module("", new).imports) | {name for name in Module("", new).definitions}
+        needed = [line for name, line in _IMPORTS.items() if name in used_names(new) and name not in bound]
+        return add_statements(text, needed, "")
+
+
+_IMPORTS = {
+    "asyncpg": "import asyncpg",
+    "json": "import json",
+    "uuid": "import uuid",
+    "pytest": "import pytest",
+    "pytest_asyncio": "import pytest_asyncio",
+    "SyncRedis": "from redis import Redis as SyncRedis",
+    "AsyncRedis": "from redis.asyncio import Redis as AsyncRedis",
+}
+_FIXTURES = {
+    "real_pool": (
+        "async def real_pool(postgres_dsn):\n"
+        "    async with asyncpg.create_pool(postgres_dsn, min_size=1, max_size=4) as pool:\n"
+        "        yield pool\n"
+    ),
+    "real_redis_sync": (
+        "def real_redis_sync(redis_url):\n"
+        "    with SyncRedis.from_url(redis_url, decode_responses=True) as client:\n"
+        "        yield client\n"
+    ),
+    "real_redis_sync_bytes": (
+        "def real_redis_sync_bytes(redis_url):\n"
+        "    with SyncRedis.from_url(redis_url) as client:\n"
+        "        yield client\n"
+    ),
+    "real_redis_bytes": (
+        "async def real_redis_bytes(redis_url):\n"
+        "    async with AsyncRedis.from_url(redis_url) as client:\n"
+        "        yield client\n"
+    ),
+}
+
+
+def _fixture(name: str, *, anyio: bool) -> str:
+    text = _FIXTURES[name]
+    decorator = "pytest_asyncio.fixture" if text.startswith("async") and not anyio else "pytest.fixture"
+    return f"@{decorator}\n{text}"
+
+
+def _scopes(tree: ast.Module) -> Iterator[tuple[str, Function]]:
+    for statement in tree.body:
+        if isinstance(statement, Function):
+            yield statement.name, statement
+        elif isinstance(statement, ast.ClassDef):
+            for inner in statement.body:
+                if isinstance(inner, Function):
+                    yield f"{statement.name}.{inner.name}", inner
+
+
+def _is_marked(node: Function, cls: ast.ClassDef | None, tree: ast.Module) -> bool:
+    """Whether pytest-asyncio or anyio runs the test anyway."""
+    texts = [ast.unparse(each) for each in [*node.decorator_list, *(cls.decorator_list if cls else [])]]
+    texts += [ast.unparse(each) for each in tree.body if isinstance(each, ast.Assign) and "pytestmark" in ast.unparse(each)]
+    return any("asyncio" in text or "anyio" in text for text in texts)
