@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -52,10 +53,10 @@ def _read(path: Path, root: Path, service: Service) -> bytes:
     """
     try:
         target = path.resolve(strict=True)
-    except (FileNotFoundError, RuntimeError) as error:  # the latter: links that lead to each other, before 3.13
-        raise SeedError("the link leads nowhere", file=path, cause=str(error)) from error
-    except OSError as error:
-        raise SeedError("the file cannot be reached", file=path, cause=str(error)) from error
+    except (OSError, RuntimeError) as error:  # the latter: links that lead to each other, before 3.13
+        nowhere = not isinstance(error, OSError) or error.errno in (errno.ENOENT, errno.ELOOP)
+        what = "the link leads nowhere" if nowhere else "the file cannot be reached"
+        raise SeedError(what, file=path, cause=str(error)) from error
     if not target.is_relative_to(root):
         raise SeedError(
             "the link leads out of the fixtures folder", file=path, cause=f"to {target}", fix="copy the file instead"
