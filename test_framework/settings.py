@@ -73,6 +73,7 @@ class Settings:
         seed_callable: ``package.module:function``, called with the DSN of the database being built.
         database_prefix: what the names of tests' own databases begin with; ``None``: the usual ``apes_test``.
         jwt_secret: signs the tokens that tests get; the application under test must know the same.
+        level: how much may happen at once, by the name of a level; ``None``: the machine decides.
         ci: this runs in continuous integration; whatever ``CI`` is set to, unless it is a word for "no".
     """
 
@@ -97,6 +98,7 @@ class Settings:
     llm_api_key: Secret
     llm_base_url: str | None
     jwt_secret: Secret = Secret(DEFAULT_JWT_SECRET)
+    level: str | None = None
     ci: bool = False
 
 
@@ -252,6 +254,7 @@ def load_settings(
         llm_api_key=Secret(variables.text("TEST_LLM_API_KEY", "")),
         llm_base_url=variables.text("TEST_LLM_BASE_URL", None),
         jwt_secret=Secret(variables.text("TEST_JWT_SECRET", DEFAULT_JWT_SECRET)),
+        level=variables.text("TEST_LEVEL", None),
         ci=variables.text("CI", "no").lower() not in {"no", *_FALSE},
     )
 

@@ -5,6 +5,7 @@ Opening a client of the driver costs 14 ms and four queries, a hop to another lo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,13 +31,16 @@ class ClickHouseClients:
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._clients: dict[str, AsyncClient] = {}
+        self._opening: asyncio.Lock | None = None
 
     async def get(self, endpoint: ClickHouseEndpoint) -> AsyncClient:
         """A client whose default database is the endpoint's."""
-        client = self._clients.get(endpoint.base_url)
-        if client is None:
-            client = self._clients.setdefault(endpoint.base_url, await open_client(endpoint, timeout=self._timeout))
-        return for_database(client, endpoint.database)
+        if self._opening is None:
+            self._opening = asyncio.Lock()
+        async with self._opening:  # several tests of one process may ask at once
+            if endpoint.base_url not in self._clients:
+                self._clients[endpoint.base_url] = await open_client(endpoint, timeout=self._timeout)
+        return for_database(self._clients[endpoint.base_url], endpoint.database)
 
     async def aclose(self) -> None:
         while self._clients:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -134,6 +134,33 @@ class Holdings:
                 if service == "redis" and self.wishes.redis_seed:
                     self._broker.run(self._fill_redis(lease))
             return self._leases[service]
+
+    async def acquire(self, services: Iterable[str]) -> None:
+        """The namespaces of all ``services`` at once, from any loop. When one cannot be had, or this is cancelled, the
+        others stay held until :meth:`close`.
+
+        Raises:
+            FrameworkError: as :meth:`lease`.
+        """
+        outcomes = await asyncio.gather(*map(self._acquire, services), return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
+
+    async def _acquire(self, service: str) -> None:
+        self._check_open()
+        if service == "postgres":
+            self._leave_transaction()
+        if service in self._leases:
+            return
+        lease = await self._broker.aacquire(service, timeout=self.wishes.lease_timeout)
+        if self._closed or service in self._leases:
+            await self._broker.arelease(lease)
+            self._check_open()
+            return
+        self._leases[service] = lease
+        if service == "redis" and self.wishes.redis_seed:
+            await hop(self._broker, lambda: self._fill_redis(lease))
 
     def postgres(self) -> PostgresEndpoint:
         """The database of the owner's own, for connections of any driver."""
