@@ -19,6 +19,9 @@ __all__ = [
     "Secret",
 ]
 
+# The host of a service that a project does without.
+NOT_THERE = "none"
+
 
 class Secret:
     """A text that is never shown: ``repr`` and ``str`` give ``***``; ask :meth:`reveal` for the text."""
@@ -55,6 +58,11 @@ def _url_host(host: str) -> str:
 class _Endpoint:
     host: str = "localhost"
     port: int = 0
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is such a service at all: the host ``none`` says that there is not."""
+        return self.host != NOT_THERE
 
     @property
     def address(self) -> str:

@@ -19,7 +19,10 @@ from test_framework.waiting import Deadline, wait_until
 
 if TYPE_CHECKING:
     from test_framework.isolation.ledger import Allocator, Clones
+    from test_framework.isolation.loose import LooseLedger
     from test_framework.services.postgres.ledger import PostgresLedger
+
+    Books = PostgresLedger | LooseLedger
 
 __all__ = ["Engine"]
 
@@ -38,7 +41,7 @@ class Engine:
         self._options = options
         self._names = Names(options.prefix, identity.worker_id)
         self._serials = itertools.count(1)
-        self._ledger: PostgresLedger | None = None
+        self._ledger: Books | None = None
         self._allocators: dict[str, Allocator] = {}
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._reaping: asyncio.Task[None] | None = None
@@ -152,11 +155,9 @@ class Engine:
                 self._allocators[service] = await self._builders[service](ledger)
             return self._allocators[service]
 
-    async def _open_ledger(self) -> PostgresLedger:
+    async def _open_ledger(self) -> Books:
         if self._ledger is None:
-            from test_framework.services.postgres.ledger import PostgresLedger
-
-            ledger = PostgresLedger(self._endpoints.postgres, self._identity, timeout=self._options.connection_timeout)
+            ledger = self._make_ledger()
             try:
                 await self._begin(ledger)
             except BaseException:
@@ -167,7 +168,16 @@ class Engine:
                 self._reaping = asyncio.get_running_loop().create_task(self._reap())
         return self._ledger
 
-    async def _begin(self, ledger: PostgresLedger) -> None:
+    def _make_ledger(self) -> Books:
+        if not self._endpoints.postgres.configured:
+            from test_framework.isolation.loose import LooseLedger
+
+            return LooseLedger()
+        from test_framework.services.postgres.ledger import PostgresLedger
+
+        return PostgresLedger(self._endpoints.postgres, self._identity, timeout=self._options.connection_timeout)
+
+    async def _begin(self, ledger: Books) -> None:
         """Others may give back a connection in a moment: wait for it, while nobody can ask who holds them."""
         last: ServiceUnavailable | None = None
 
@@ -199,12 +209,18 @@ class Engine:
                 _log.info("reclaimed %d namespaces of dead sessions", report.total)
 
     @property
-    def _builders(self) -> dict[str, Callable[[PostgresLedger], Awaitable[Allocator]]]:
+    def _builders(self) -> dict[str, Callable[[Books], Awaitable[Allocator]]]:
         return {"postgres": self._build_postgres, "redis": self._build_redis, "clickhouse": self._build_clickhouse}
 
-    async def _build_postgres(self, ledger: PostgresLedger) -> Allocator:
+    async def _build_postgres(self, ledger: Books) -> Allocator:
         from test_framework.services.postgres.isolation import PostgresClones
+        from test_framework.services.postgres.ledger import PostgresLedger
 
+        if not isinstance(ledger, PostgresLedger):
+            raise ServiceUnavailable(
+                "this project does without PostgreSQL", service="test-postgres", where="TEST_POSTGRES_HOST=none",
+                fix="name a server in TEST_POSTGRES_HOST, or take a fixture of another service",
+            )  # fmt: skip
         clones = PostgresClones(
             self._endpoints.postgres,
             ledger,
@@ -216,7 +232,7 @@ class Engine:
         )
         return self._pool(clones)
 
-    async def _build_clickhouse(self, ledger: PostgresLedger) -> Allocator:
+    async def _build_clickhouse(self, ledger: Books) -> Allocator:
         from test_framework.services.clickhouse.isolation import ClickHouseClones
 
         clones = ClickHouseClones(
@@ -243,11 +259,13 @@ class Engine:
         """One worker alone may use two connections for making databases; many workers load the server enough."""
         return 2 if self._identity.workers == 1 else 1
 
-    async def _build_redis(self, ledger: PostgresLedger) -> Allocator:
+    async def _build_redis(self, ledger: Books) -> Allocator:
         from test_framework.services.redis.allocators import make_allocator
+        from test_framework.services.redis.expiring import ExpiringAdmin
         from test_framework.services.redis.isolation import RedisAdmin
 
-        admin = RedisAdmin(self._endpoints.redis, self._options.connection_timeout)
+        kind = RedisAdmin if self._endpoints.postgres.configured else ExpiringAdmin
+        admin = kind(self._endpoints.redis, self._options.connection_timeout)
         self._closers.append(admin.close)
         return await make_allocator(admin, ledger, self._identity, mode=self._options.redis_mode, report=_report)
 

@@ -16,6 +16,7 @@ import asyncpg
 from test_framework.endpoints import Endpoints
 from test_framework.errors import FrameworkError
 from test_framework.isolation.values import ReapReport
+from test_framework.services.aging import live_sessions_by_key, reap_by_age
 from test_framework.services.clickhouse.client import ask as ask_clickhouse
 from test_framework.services.clickhouse.isolation import ClickHouseAdmin, current_template
 from test_framework.services.clickhouse.isolation import drop_leased_database as drop_clickhouse
@@ -63,6 +64,8 @@ async def reap(
     Raises:
         ServiceUnavailable: Postgres, which keeps the books, does not answer.
     """
+    if not endpoints.postgres.configured:
+        return await reap_by_age(endpoints, timeout=timeout)
     async with AsyncExitStack() as stack:
         connection = await ask(endpoints.postgres, timeout, lambda: _open_ledger(stack, endpoints, timeout))
         if connection is None:
@@ -84,6 +87,9 @@ async def live_sessions(endpoints: Endpoints, *, timeout: float) -> Sequence[str
     Raises:
         ServiceUnavailable: Postgres does not answer.
     """
+
+    if not endpoints.postgres.configured:
+        return await live_sessions_by_key(endpoints, timeout=timeout)
 
     async def question() -> Sequence[str]:
         async with AsyncExitStack() as stack:

@@ -76,14 +76,17 @@ class NumberAllocator:
         async def attempt() -> int | None:
             if self._clean:
                 return self._clean.pop()
+            refused = set(self._foreign)
             while True:
-                number = await self._ledger.claim_number(SERVICE, self._databases - 1, sorted(self._foreign))
+                number = await self._ledger.claim_number(SERVICE, self._databases - 1, sorted(refused))
                 if number is None:
                     return None
                 if await self._admin.claim(number, self._owner):
                     self._owned[number] = self._ledger.session
                     return number
-                self._foreign.add(number)
+                refused.add(number)
+                if not self._admin.competes:
+                    self._foreign.add(number)
                 await self._ledger.forget(SERVICE, str(number))
 
         number = await wait_until(attempt, deadline)
@@ -124,6 +127,10 @@ class NumberAllocator:
             return  # it stays leased, and is the reaper's
         if mine:
             self._clean.append(number)
+        elif self._owned.pop(number, None) is not None:
+            self._report(
+                f"Redis database {number} is somebody else's: the lease was lost while this worker stood still"
+            )
 
     async def discard(self, name: str) -> None:
         await self._admin.free(int(name), self._owner)

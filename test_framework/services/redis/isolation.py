@@ -43,6 +43,9 @@ return 1
 class RedisAdmin:
     """One connection to the base database for one event loop; opened at first use, anew when it broke."""
 
+    # Whether a number that could not be claimed may be somebody's for a while only.
+    competes = False
+
     def __init__(self, endpoint: RedisEndpoint, timeout: float) -> None:
         self.endpoint = endpoint
         self._timeout = timeout
