@@ -1,5 +1,8 @@
 """The command line: thin commands over the rooms below. Exit codes are documented in ``docs/cli.md``."""
 
-from test_framework.cli.commands import main
+from test_framework.cli.commands import cli, main
+from test_framework.cli.migration_commands import scan
+
+cli.add_command(scan)
 
 __all__ = ["main"]

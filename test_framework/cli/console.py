@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 if TYPE_CHECKING:
     from rich.live import Live
 
-__all__ = ["Reporter", "make_reporter"]
+__all__ = ["Reporter", "is_interactive", "make_reporter"]
 
 
 class Reporter(Protocol):
@@ -80,8 +80,12 @@ class LiveReporter:
         return table
 
 
+def is_interactive(stream: TextIO) -> bool:
+    """Whether lines may be rewritten in place: on a terminal, but not in CI and not with ``TERM=dumb``."""
+    return stream.isatty() and not os.environ.get("CI") and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def make_reporter(stream: TextIO | None = None) -> Reporter:
     """Live on a terminal, plain in CI, in a pipe and with ``TERM=dumb``."""
     target = stream or sys.stderr
-    interactive = target.isatty() and not os.environ.get("CI") and os.environ.get("TERM", "dumb") != "dumb"
-    return LiveReporter(target) if interactive else PlainReporter(target)
+    return LiveReporter(target) if is_interactive(target) else PlainReporter(target)

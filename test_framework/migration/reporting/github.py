@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from test_framework.migration.model import MockUse
-from test_framework.migration.reporting.text import printable
+from test_framework.migration.reporting.text import printable, sentence
 
 __all__ = ["annotation_lines"]
 
@@ -26,11 +26,8 @@ def annotation_lines(uses: Iterable[MockUse], *, prefix: str, new: bool) -> Iter
             "endLine": str(max(use.line, use.end_line)),
             "title": printable(title),
         }
-        words = [f"{use.kind} stands in for {use.category.value}"]
-        words += [f"target: {use.target}"] if use.target else []
-        words += [f"because {use.evidence}"] if use.evidence else []
         listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-        yield f"::{level} {listed}::{_data(printable('; '.join(words)))}"
+        yield f"::{level} {listed}::{_data(printable(sentence(use)))}"
 
 
 def _data(text: str) -> str:

@@ -12,6 +12,7 @@ from test_framework import __version__
 from test_framework.migration.baseline import Comparison
 from test_framework.migration.model import Category, FileReport, MockUse, TreeReport
 from test_framework.migration.reporting.summary import SERVICES, replaceable
+from test_framework.migration.reporting.text import sentence
 
 __all__ = ["sarif"]
 
@@ -72,8 +73,6 @@ def _rules() -> list[dict[str, Any]]:
 
 
 def _result(use: MockUse, prefix: str, new: set[MockUse] | None, seen: Counter[str]) -> dict[str, Any]:
-    words = f"{use.kind} stands in for {use.category.value}" + (f" ({use.target})" if use.target else "")
-    words += f": {use.evidence}" if use.evidence else ""
     region = {"startLine": use.line, "startColumn": use.column + 1}
     if use.end_line > use.line:
         region["endLine"] = use.end_line
@@ -84,7 +83,7 @@ def _result(use: MockUse, prefix: str, new: set[MockUse] | None, seen: Counter[s
         "ruleId": f"mock/{use.category.value}",
         "ruleIndex": RULE_INDEX[use.category],
         "level": "warning" if replaceable(use) else "note",
-        "message": {"text": _clean(words)},
+        "message": {"text": _clean(sentence(use))},
         "locations": [location],
         "partialFingerprints": {"mockUse/v1": _fingerprint(use, prefix, seen)},
         "properties": {"form": use.form.value, "rewritable": use.rewritable},

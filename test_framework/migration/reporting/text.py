@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["counted", "printable"]
+from test_framework.migration.model import Category, MockUse
+
+__all__ = ["counted", "printable", "sentence"]
 
 
 def printable(text: str) -> str:
@@ -19,3 +21,10 @@ def printable(text: str) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """``1 file``, ``1,200 files``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def sentence(use: MockUse) -> str:
+    """``Mock stands in for database (app.db): fetchrow is awaited on it``."""
+    stands_for = "no service that is known here" if use.category is Category.OTHER else use.category.value
+    target = f" ({use.target})" if use.target else ""
+    return f"{use.kind} stands in for {stands_for}{target}" + (f": {use.evidence}" if use.evidence else "")

@@ -105,7 +105,7 @@ def test_an_annotation_is_one_line_whose_parts_cannot_be_left() -> None:
     assert set(properties) == {"file", "line", "endLine", "title"}
     assert ":" not in "".join(properties.values())
     assert "%2Cy%25" in properties["file"]
-    assert message == "Mock stands in for database; target: a::b%250A\\r\\n::error::gotcha; because x,y=z:1"
+    assert message == "Mock stands in for database (a::b%250A\\r\\n::error::gotcha): x,y=z:1"
 
 
 def test_new_mocks_are_errors_and_old_ones_warnings() -> None:
@@ -113,6 +113,6 @@ def test_new_mocks_are_errors_and_old_ones_warnings() -> None:
     [line] = annotation_lines(uses, prefix="", new=True)
     assert line == (
         "::error file=a.py,line=3,endLine=5,title=New mock%3A Mock (database)"
-        "::Mock stands in for database; target: app.db.pool; because fetchrow is awaited on it"
+        "::Mock stands in for database (app.db.pool): fetchrow is awaited on it"
     )
     assert next(annotation_lines(uses, prefix="", new=False)).startswith("::warning ")

@@ -1,0 +1,219 @@
+"""The work of ``migrate`` and ``template``: what the rewriter says, shown as a diff or written to the files."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from test_framework.cli.scanning import ScanOptions, progress_bar, read_tree, readers_may_leave
+from test_framework.errors import SettingsError
+from test_framework.migration.model import TreeReport
+from test_framework.migration.reporting.text import counted, printable
+from test_framework.migration.versioned import uncommitted
+from test_framework.migration.writing import Source, read_source, replace_all, replace_file
+
+if TYPE_CHECKING:
+    from test_framework.migration.rewriter import Rewrite
+
+__all__ = ["MigrateRequest", "run_migrate", "run_template"]
+
+SCHEMA_VERSION = 1
+COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+NAMED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigrateRequest(ScanOptions):
+    """Everything that the command was told."""
+
+    diff: bool = False
+    write: bool = False
+    force: bool = False
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file that holds mocks."""
+
+    path: str
+    source: Source
+    rewrite: Rewrite
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """The sums of all files. ``untouched`` counts mocks, ``rewritten`` and ``marked`` count tests."""
+
+    files: int
+    changed: int
+    complete: int
+    rewritten: int
+    marked: int
+    untouched: int
+
+
+def run_migrate(request: MigrateRequest) -> None:
+    """Rewrite the files below the paths, or show how."""
+    report = read_tree(request)
+    outcomes = list(_rewritten(report))
+    changed = [outcome for outcome in outcomes if outcome.rewrite.changed]
+    if request.write:
+        _write(changed, force=request.force)
+    with readers_may_leave():
+        if request.as_json:
+            click.echo(json.dumps(_as_dict(report, outcomes, written=request.write), indent=1))
+            return
+        if request.diff or not request.write:
+            for outcome in changed:
+                _show_diff(_diff(report, outcome))
+    # What reads the diff must not meet the summary in it.
+    for line in _summary(report, outcomes, written=request.write):
+        click.echo(line, err=request.diff or not request.write)
+
+
+def _rewritten(report: TreeReport) -> Iterator[Outcome]:
+    from test_framework.migration.rewriter import Context, rewrite_file
+
+    files = report.with_mocks
+    with progress_bar("rewriting") as progress:
+        for done, file in enumerate(files, 1):
+            source = _read(Path(report.root) / file.path)
+            yield Outcome(file.path, source, _fitting(source, rewrite_file(source.text, file, Context.of(source.path))))
+            if progress:
+                progress(done, len(files))
+
+
+def _read(path: Path) -> Source:
+    try:
+        return read_source(path)
+    except (OSError, SyntaxError, UnicodeError) as error:
+        raise SettingsError(f"{printable(str(path))} cannot be read", cause=str(error)) from error
+
+
+def _fitting(source: Source, rewrite: Rewrite) -> Rewrite:
+    """The rewrite, or none if the file's encoding lacks a character of it."""
+    from test_framework.migration.rewriter import Rewrite
+
+    try:
+        source.encoded(rewrite.text)
+    except UnicodeEncodeError as error:
+        return Rewrite(source.text, notes=(f"the file's encoding lacks a character of the new text: {error}",))
+    return rewrite
+
+
+def _write(changed: Sequence[Outcome], *, force: bool) -> None:
+    if not force and (mixed := uncommitted(outcome.source.path for outcome in changed)):
+        names = [printable(os.path.relpath(path)) for path in mixed]
+        raise SettingsError(
+            f"nothing was written: {counted(len(mixed), 'file')} to rewrite would mix with changes of yours",
+            where=", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""),
+            cause="they are not committed, so git could not give them back",
+            fix="commit or stash them, or write over them with --force",
+        )
+    replace_all((outcome.source, outcome.rewrite.text) for outcome in changed)
+
+
+def _diff(report: TreeReport, outcome: Outcome) -> str:
+    name = Path(os.path.relpath(Path(report.root) / outcome.path)).as_posix()
+    old, new = _lines(outcome.source.text), _lines(outcome.rewrite.text)
+    lines = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as diffs and patches count them: a form feed or a lone carriage return ends none."""
+    *lines, last = text.split("\n")
+    return [f"{line}\n" for line in lines] + ([last] if last else [])
+
+
+def _show_diff(text: str) -> None:
+    if not sys.stdout.isatty():
+        click.echo(text, nl=False)
+        return
+    for line in text.split("\n")[:-1]:
+        heading = line.startswith(("+++ ", "--- "))
+        shown = "\t".join(printable(part) for part in line.removesuffix("\r").split("\t"))
+        click.echo(click.style(shown, fg=None if heading else COLOURS.get(line[:1]), bold=heading))
+
+
+def _totals(report: TreeReport, outcomes: Sequence[Outcome]) -> Totals:
+    rewrites = [outcome.rewrite for outcome in outcomes]
+    return Totals(
+        files=len(report.files),
+        changed=sum(each.changed for each in rewrites),
+        complete=sum(each.complete for each in rewrites),
+        rewritten=sum(each.rewritten for each in rewrites),
+        marked=sum(each.marked for each in rewrites),
+        untouched=sum(each.untouched for each in rewrites),
+    )
+
+
+def _summary(report: TreeReport, outcomes: Sequence[Outcome], *, written: bool) -> Iterator[str]:
+    total = _totals(report, outcomes)
+    verb = "written" if written else "to write"
+    complete = f"{total.complete:,} of them without a mock of ours left"
+    yield f"{counted(total.changed, 'file')} {verb} of {total.files:,} read, {complete}"
+    yield (
+        f"{counted(total.rewritten, 'test')} rewritten, {total.marked:,} marked for a person;"
+        f" {counted(total.untouched, 'mock')} left alone that stand in for what is not ours"
+    )
+    for outcome in outcomes:
+        for note in outcome.rewrite.notes:
+            yield f"  {printable(f'{outcome.path}: {note}')}"
+    for file in report.failed:
+        yield f"  {printable(f'{file.path}: {file.error}')}"
+    if total.changed and not written:
+        yield "nothing was written; --write does it"
+
+
+def _as_dict(report: TreeReport, outcomes: Sequence[Outcome], *, written: bool) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "root": report.root,
+        "written": written,
+        "summary": asdict(_totals(report, outcomes)),
+        "files": [_file(report, outcome) for outcome in outcomes],
+        "unreadable": [{"path": file.path, "error": file.error} for file in report.failed],
+    }
+
+
+def _file(report: TreeReport, outcome: Outcome) -> dict[str, Any]:
+    rewrite = outcome.rewrite
+    return {
+        "path": outcome.path,
+        "changed": rewrite.changed,
+        "complete": rewrite.complete,
+        "rewritten": rewrite.rewritten,
+        "marked": rewrite.marked,
+        "untouched": rewrite.untouched,
+        "notes": list(rewrite.notes),
+        "diff": _diff(report, outcome) if rewrite.changed else "",
+    }
+
+
+def run_template(file: Path, output: Path | None, *, force: bool) -> None:
+    """Print a starting point for ``file``, or write it."""
+    from test_framework.migration.template import template
+
+    if output is not None and output.exists() and not force:
+        raise SettingsError(f"{output} exists", fix="name another file, or write over it with --force")
+    report = read_tree(ScanOptions(paths=(file,)))
+    [found] = report.files
+    if found.error:
+        raise SettingsError(f"{file} cannot be parsed", cause=found.error)
+    text = template(found, _read(file).text)
+    if output is None:
+        with readers_may_leave():
+            click.echo(text, nl=False)
+        return
+    replace_file(output, text.encode())
+    click.echo(f"{output} written", err=True)
