@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from test_framework.migration.rewriter.events import CannotTell, Check, Op
 from test_framework.migration.rewriter.kinds import normal
-from test_framework.migration.rewriter.redis_checks import Said, not_called, redis_assertion, redis_value
+from test_framework.migration.rewriter.redis_checks import Said, not_called, redis_assertion, redis_key, redis_value
 from test_framework.migration.rewriter.sql import Statement, read_sql
-from test_framework.migration.rewriter.sql_lines import sql_assertion, sql_not_called
+from test_framework.migration.rewriter.sql_lines import sql_assertion, sql_not_called, sql_total
 from test_framework.migration.rewriter.values import ArgRef, Const, CountRef, DictV, ListV, Value
 from test_framework.migration.rewriter.wanted import is_any
 
@@ -143,7 +144,8 @@ class Assertions:
             raise CannotTell(f"{inner.method} is asserted to be called {number} times, and the code in sight calls it {len(ops)} times")
         if not ops or not ref.path:
             raise CannotTell("the calls that are counted are not made by any code in sight")
-        return [], list(dict.fromkeys(line for op in ops for line in self._called(inner, op))), []
+        total = sql_total(ops, self.planner.sql) if ref.root.kind == "postgres" and self.planner.sql else []
+        return [], total or list(dict.fromkeys(line for op in ops for line in self._called(inner, op))), []
 
     def _argument(self, check: Check, refs: list[tuple[ast.expr, ArgRef]], test: ast.expr) -> _Result:
         ref = refs[0][1]
@@ -156,15 +158,31 @@ class Assertions:
             raise CannotTell("the call whose arguments are asserted is not made by any code in sight") from None
         inner = Check(ref.root, ref.path, "assert_called", [], {}, check.place, check.node)
         if ref.root.kind == "redis" and len(refs) == 1 and ref.part == "one" and ref.which is not None:
+            assert self.planner.redis is not None
+            lines = self._called(inner, op)
             if ref.which in (0, "name", "key"):
-                return [], self._called(inner, op), []
+                return [], redis_key(op, self.planner.redis) or lines, []
             if _is_time(op, ref.which):
-                return [], self._called(inner, op), []
+                return [], [line for line in lines if "ttl(" in line] or lines, []
             client = self.planner.asker("redis")
             return [], [], [(refs[0][0], redis_value(op, ref.which, client))]
         if ref.root.kind == "postgres":
-            return [], self._called(inner, op), []
+            assert self.planner.sql is not None
+            lines = []
+            for statement in self.planner.sql.read(op):
+                only = _about(statement, op, {each.which for _, each in refs})
+                lines += sql_assertion(only, self.planner.sql)
+            return [], lines, []
         raise CannotTell("the arguments of a call are asserted in a way that is not understood")
+
+
+def _about(statement: Statement, op: Op, which: set[int | str | None]) -> Statement:
+    """Of an INSERT, only the columns that were given by these arguments."""
+    if statement.verb != "insert":
+        return statement
+    args = [op.args[number] for number in which if isinstance(number, int) and 0 < number < len(op.args)]
+    given = {name: value for name, value in statement.given.items() if any(value is each for each in args)}
+    return replace(statement, given=given) if given else statement
 
 
 def _is_time(op: Op, which: int | str) -> bool:

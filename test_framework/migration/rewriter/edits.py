@@ -11,6 +11,8 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 
 __all__ = ["Edits", "FunctionEdit", "Pos", "Positions", "apply"]
 
+_WIDTH = 100
+
 Pos = tuple[int, int]
 Span = tuple[int, int, int, int]
 
@@ -26,6 +28,7 @@ class FunctionEdit:
     decorators_off: set[Pos] = field(default_factory=set)
     decorators_on: list[str] = field(default_factory=list)
     make_async: bool = False
+    name: str = ""
 
     def want(self, name: str) -> None:
         if name not in self.add:
@@ -36,6 +39,7 @@ class FunctionEdit:
         self.remove |= other.remove
         self.decorators_off |= other.decorators_off
         self.make_async = self.make_async or other.make_async
+        self.name = self.name or other.name
         for mine, theirs in ((self.add, other.add), (self.first, other.first), (self.decorators_on, other.decorators_on)):
             mine += [each for each in theirs if each not in mine]
 
@@ -115,7 +119,7 @@ class _Changer(cst.CSTTransformer):
         return where.start.line, where.start.column, where.end.line, where.end.column
 
     def parsed(self, lines: Sequence[str]) -> list[cst.SimpleStatementLine | cst.BaseCompoundStatement]:
-        return [cst.parse_statement(line, self.config) for line in lines]
+        return [cst.parse_statement(folded(line), self.config) for line in lines]
 
     # Names.
 
@@ -162,6 +166,8 @@ class _Changer(cst.CSTTransformer):
         updated_node = updated_node.with_changes(
             decorators=[*kept, *added], params=self.parameters(original_node.params, updated_node.params, edit)
         )
+        if edit.name:
+            updated_node = updated_node.with_changes(name=cst.Name(edit.name))
         if edit.make_async and updated_node.asynchronous is None:
             updated_node = updated_node.with_changes(asynchronous=cst.Asynchronous())
         if edit.first and isinstance(updated_node.body, cst.IndentedBlock):
@@ -240,12 +246,13 @@ class _Changer(cst.CSTTransformer):
             lines = list(new.leading_lines)  # type: ignore[attr-defined] - every statement has them
             if pos in edits.delete:
                 carried += _worth_keeping(lines, new, function=isinstance(old, cst.FunctionDef))
-                continue
             if pos in edits.before:
                 extra = self.parsed(edits.before[pos])
                 extra[0] = extra[0].with_changes(leading_lines=[*carried])
                 carried = []
                 found += extra
+            if pos in edits.delete:
+                continue
             if pos in edits.replace:
                 made = self.parsed(edits.replace[pos])
                 found += [made[0].with_changes(leading_lines=[*carried, *lines]), *made[1:]]
@@ -254,6 +261,24 @@ class _Changer(cst.CSTTransformer):
                 found.append(new.with_changes(leading_lines=[*carried, *lines, *mark]) if carried or mark else new)
             carried = []
         return found, carried
+
+
+def folded(line: str) -> str:
+    """A statement that would be too long a line, on several."""
+    if len(line) <= _WIDTH or "\n" in line:
+        return line
+    statement = ast.parse(line).body[0]
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    inner = call.value if isinstance(call, ast.Await) else call
+    if isinstance(inner, ast.Call):
+        head = line[: inner.func.end_col_offset]
+        parts = [ast.get_source_segment(line, each) or "" for each in inner.args]
+        parts += [f"{each.arg}={ast.get_source_segment(line, each.value)}" for each in inner.keywords]
+        return f"{head}(\n    " + ", ".join(parts) + "\n)"
+    if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare):
+        left = ast.get_source_segment(line, statement.test.left) or ""
+        return f"assert (\n    {left}\n    {line[7 + len(left) :].strip()}\n)"
+    return line
 
 
 def _is_docstring(node: cst.CSTNode) -> bool:

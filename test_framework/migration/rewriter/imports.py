@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable
 
 import libcst as cst
@@ -25,7 +26,13 @@ def remove_unused(source: str, gone: Iterable[str]) -> str:
     if not names:
         return source
     module = cst.parse_module(source)
-    return module.visit(_Remover(names)).code
+    changed = module.visit(_Remover(names))
+    body = list(changed.body)
+    if body and not module.header and len(body) < len(module.body) and not any(each.comment for each in body[0].leading_lines):
+        body[0] = body[0].with_changes(leading_lines=[])
+    if len(body) > 1 and len(body) < len(module.body) and _after_docstring(body) and not body[1].leading_lines:
+        body[1] = body[1].with_changes(leading_lines=[cst.EmptyLine()])
+    return changed.with_changes(body=body).code
 
 
 class _Remover(cst.CSTTransformer):
@@ -77,7 +84,7 @@ def add_statements(source: str, imports: list[str], definitions: str) -> str:
     body = list(module.body)
     places = [n for n, each in enumerate(body) if _is_import(each)]
     future = [n for n in places if "__future__" in module.code_for_node(body[n])]
-    first = next((n for n in places if n not in future), None)
+    first = next((n for n in places if n not in future and not _is_standard(body[n])), None)
     if definitions:
         made = cst.parse_module(definitions, module.config_for_parsing)
         at = (places[-1] + 1) if places else _after_docstring(body)
@@ -87,18 +94,39 @@ def add_statements(source: str, imports: list[str], definitions: str) -> str:
             follower = body[at + len(extra)]
             body[at + len(extra)] = follower.with_changes(leading_lines=[cst.EmptyLine(), cst.EmptyLine()])
     if imports:
-        at = first if first is not None else (future[-1] + 1 if future else _after_docstring(body))
-        lines = [cst.parse_statement(each, module.config_for_parsing) for each in imports]
+        lines = [cst.parse_statement(each, module.config_for_parsing) for each in sorted(imports, key=_order)]
+        at = first if first is not None else (places[-1] + 1 if places else _after_docstring(body))
         if first is not None:
-            leading = body[at].leading_lines  # type: ignore[union-attr] - an import statement has them
-            lines[0] = lines[0].with_changes(leading_lines=leading)
+            # Ours begin the group of what is installed.
+            lines[0] = lines[0].with_changes(leading_lines=body[at].leading_lines)
             body[at] = body[at].with_changes(leading_lines=[])
-        elif body and at == 0 and not module.header:
-            body[0] = body[0].with_changes(leading_lines=[cst.EmptyLine(), cst.EmptyLine(), *_comments(body[0])])
-        else:
+        elif at:
             lines[0] = lines[0].with_changes(leading_lines=[cst.EmptyLine()])
+        elif body:
+            body[0] = body[0].with_changes(leading_lines=[cst.EmptyLine(), cst.EmptyLine(), *_comments(body[0])])
         body[at:at] = lines
     return module.with_changes(body=body).code
+
+
+def _order(line: str) -> tuple[bool, str]:
+    return line.startswith("from"), line
+
+
+def _is_standard(node: cst.CSTNode) -> bool:
+    """Whether an import statement is of the standard library."""
+    assert isinstance(node, cst.SimpleStatementLine)
+    statement = node.body[0]
+    if isinstance(statement, cst.ImportFrom):
+        if statement.relative or statement.module is None:
+            return False
+        name: cst.BaseExpression = statement.module
+    elif isinstance(statement, cst.Import):
+        name = statement.names[0].name
+    else:
+        return False
+    while isinstance(name, cst.Attribute):
+        name = name.value
+    return isinstance(name, cst.Name) and name.value in sys.stdlib_module_names
 
 
 def _comments(node: cst.CSTNode) -> list[cst.EmptyLine]:

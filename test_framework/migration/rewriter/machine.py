@@ -182,9 +182,11 @@ class Machine:
             return ClassV(module, statement)
         if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
             try:
-                return evaluate(self, statement.value, frame)
+                value = evaluate(self, statement.value, frame)
             except (Finish, Raised):
                 return UNKNOWN
+            named = module is self.module and isinstance(value, Const | DictV | ListV | Sym)
+            return replace(value, src=name) if named else value
         if name in module.imports:
             return self.resolve(module.imports[name])
         if name == "__name__":

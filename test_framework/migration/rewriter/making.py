@@ -21,6 +21,7 @@ from test_framework.migration.rewriter.values import (
     Root,
     StandIn,
     Value,
+    repr_of,
 )
 
 if TYPE_CHECKING:
@@ -91,12 +92,12 @@ def make_patch(
     args = list(node.args)
     if kind == "patch.object" and len(args) >= 2:
         owner, attribute = machine.evaluate(args[0], frame), machine.evaluate(args[1], frame)
-        text = f"{ast.unparse(args[0])}, {ast.unparse(args[1])}"
+        text = f"{_said(args[0])}, {_said(args[1])}"
         target = f"{_name_of(owner) or ast.unparse(args[0])}.{attribute.value if isinstance(attribute, Const) else ''}"
         new = args[2] if len(args) > 2 else None
     elif args:
         given = machine.evaluate(args[0], frame)
-        target, text = str(given.value) if isinstance(given, Const) else "", ast.unparse(args[0])
+        target, text = str(given.value) if isinstance(given, Const) else "", _said(args[0])
         owner = UNKNOWN
         new = args[1] if len(args) > 1 else None
     else:
@@ -118,6 +119,10 @@ def make_patch(
     machine.trace.patches.append(patch)
     put(machine, owner, target, value)
     return value
+
+
+def _said(node: ast.expr) -> str:
+    return repr_of(node.value) if isinstance(node, ast.Constant) else ast.unparse(node)
 
 
 def _mocker_kind(node: ast.expr) -> str:

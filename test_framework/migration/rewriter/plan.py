@@ -21,6 +21,7 @@ from test_framework.migration.rewriter.wanted import Client, Seeds
 
 __all__ = ["Plan", "make_plan", "our_roots"]
 
+_SETUPS = ("setup_method", "setup")
 _SUPPORTED = ("postgres", "redis", "clickhouse")
 
 
@@ -287,9 +288,16 @@ class Planner:
         function = self.functions.get(scope)
         if function is None:
             raise CannotTell(f"{scope} is not in this file: change it there first")
+        found = self.edits.function(self.positions.of(function))
         if scope != self.scope:
             self.plan.touched.add(scope)
-        return self.edits.function(self.positions.of(function))
+            if function.name in _SETUPS:
+                # A set-up method takes no fixtures; a fixture that every test uses does.
+                found.name = "set_up"
+                found.remove.add("method")
+                if "pytest.fixture(autouse=True)" not in found.decorators_on:
+                    found.decorators_on.append("pytest.fixture(autouse=True)")
+        return found
 
     def _bindings(self, root: Root, client: Client) -> None:
         for (scope, name), bound in self.trace.bindings.items():

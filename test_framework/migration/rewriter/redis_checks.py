@@ -10,7 +10,7 @@ from test_framework.migration.rewriter.redis_data import RedisSeeds, text_of
 from test_framework.migration.rewriter.values import Const, DictV, Value, repr_of
 from test_framework.migration.rewriter.wanted import Client, is_any, said
 
-__all__ = ["redis_assertion", "redis_value"]
+__all__ = ["redis_assertion", "redis_key", "redis_value"]
 
 
 class Said:
@@ -73,6 +73,12 @@ def redis_value(op: Op, which: int | str, client: Client) -> str:
     if op.method in ("lpush", "rpush") and which == 1:
         return client.call(f"lindex({found.key()}, {0 if op.method == 'lpush' else -1})")
     raise CannotTell(f"argument {which} of {op.method} leaves nothing in Redis that could be asserted")
+
+
+def redis_key(op: Op, seeds: RedisSeeds) -> list[str]:
+    """The key of a call is there now; nothing when it is not."""
+    found = Said(op.method, op.args, op.kwargs, op)
+    return [f"assert {seeds.client.call(f'exists({found.key()})')} == 1"] if found.key() in seeds.keys else []
 
 
 def _stored(found: Said, seeds: RedisSeeds, position: int) -> list[str]:

@@ -204,12 +204,11 @@ class _File:
         definitions = "\n\n".join(_fixture(name, anyio=anyio) for name in sorted(wanted - defined))
         text = add_statements(text, [], definitions) if definitions else text
         new = ast.parse(text)
-        imported = self.module.imports
-        text = remove_unused(text, (used_names(self.tree) - used_names(new)) & set(imported))
-        new = ast.parse(text)
-        bound = set(Module("", new).imports) | {name for name in Module("", new).definitions}
+        bound = set(Module("", new).imports) | set(Module("", new).definitions)
         needed = [line for name, line in _IMPORTS.items() if name in used_names(new) and name not in bound]
-        return add_statements(text, needed, "")
+        text = add_statements(text, needed, "")
+        gone = (used_names(self.tree) - used_names(ast.parse(text))) & set(self.module.imports)
+        return remove_unused(text, gone)
 
 
 _IMPORTS = {

@@ -12,7 +12,7 @@ from test_framework.migration.rewriter.sql_types import column_type, fits
 from test_framework.migration.rewriter.values import UNKNOWN, Const, Value, emit, repr_of
 from test_framework.migration.rewriter.wanted import Client, Seeds, is_any, said
 
-__all__ = ["sql_assertion", "sql_lines", "sql_not_called"]
+__all__ = ["sql_assertion", "sql_lines", "sql_not_called", "sql_total"]
 
 _SOMETHING = {"text": "'something'", "int": "0", "bigint": "0", "date": "current_date", "uuid": "gen_random_uuid()"}
 
@@ -177,6 +177,19 @@ def sql_assertion(statement: Statement, seeds: SqlSeeds) -> list[str]:
     if statement.others:
         raise CannotTell("a person must say which rows the query finds")
     return [f"assert {_counting(client, table, where)} == {seeds.matching(table, where)}"]
+
+
+def sql_total(ops: Sequence[Op], seeds: SqlSeeds) -> list[str]:
+    """How many rows there are when all of ``ops`` inserted into one table of the test's own."""
+    statements = [statement for op in ops for statement in seeds.read(op)]
+    tables = {statement.table for statement in statements}
+    if len(tables) != 1 or any(each.verb != "insert" or each.conflict for each in statements) or any(op.conditional or op.raises for op in ops):
+        return []
+    table = tables.pop()
+    need = seeds.needs[table.lower()]
+    if not need.made or need.deleted:
+        return []
+    return [f"assert {_counting(seeds.client, table, {})} == {seeds.matching(table, {})}"]
 
 
 def sql_not_called(verbs: Sequence[Statement], seeds: SqlSeeds) -> tuple[list[str], list[str]]:

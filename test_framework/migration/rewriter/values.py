@@ -34,6 +34,7 @@ __all__ = [
     "Yielded",
     "emit",
     "forget_names",
+    "repr_of",
     "truth",
 ]
 

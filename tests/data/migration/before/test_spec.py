@@ -1,4 +1,4 @@
-from unittest.mock import AsyncMock, create_autospec
+from unittest.mock import AsyncMock
 
 import asyncpg
 from redis.asyncio import Redis
@@ -27,7 +27,7 @@ async def test_rename_nobody():
 
 
 async def test_remember():
-    store = create_autospec(Redis, instance=True)
+    store = AsyncMock(spec=Redis)
     store.set.return_value = True
     assert await remember(store, 7) is True
-    store.set.assert_called_once_with("last-customer", "7")
+    store.set.assert_awaited_once_with("last-customer", "7")
