@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.errors import ClickHouseError
@@ -42,8 +42,7 @@ _TABLES = {
 _KINDS = {"WITH": "Select", "FROM": "Select", "(": "Select", "DESC": "Describe", "USE": "Use"}
 
 
-@dataclass(frozen=True, slots=True)
-class ClientInfo:
+class ClientInfo(NamedTuple):
     """Where a request came from."""
 
     address: str

@@ -66,15 +66,16 @@ class ReplyHeaders:
         self.version = engine.version
         self.server = f"chdb-core/{engine.package_version} (embedded ClickHouse {engine.version})"
 
-    def common(self, query_id: str) -> dict[str, str]:
-        return {
+        self._common = {
             "X-ClickHouse-Server-Display-Name": self.display_name,
-            "X-ClickHouse-Query-Id": query_id,
             "X-ClickHouse-Timezone": self.timezone,
             "Server": self.server,
             "Keep-Alive": "timeout=30, max=9999",
             "Access-Control-Expose-Headers": _EXPOSED,
         }
+
+    def common(self, query_id: str) -> dict[str, str]:
+        return {"X-ClickHouse-Query-Id": query_id, **self._common}
 
 
 def summary(stats: Stats) -> str:

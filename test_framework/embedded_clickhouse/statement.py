@@ -5,6 +5,7 @@ Everything here works on offsets into the bytes as they came. The data of an INS
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from enum import Enum
@@ -230,7 +231,15 @@ class StatementReader:
 
     def finish(self) -> Statement:
         """The statement, now that the text is complete."""
+        if len(self._buffer) <= _SMALL:
+            return _split_again(bytes(self._buffer))
         return split_statement(bytes(self._buffer))
+
+
+@functools.lru_cache(maxsize=512)
+def _split_again(sql: bytes) -> Statement:
+    """Programs send the same few statements again and again."""
+    return split_statement(sql)
 
 
 _SMALL = 4096
