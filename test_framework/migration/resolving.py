@@ -60,6 +60,15 @@ def _of_variable(name: str, scope: Scope, line: int, depth: int) -> str | None:
     if found is None:
         return _unbound(name, scope)
     owner, bindings = found
+    key = (name, bindings[0].line, len(bindings))
+    if key not in owner.resolved:
+        owner.resolved[key] = None  # ends circles
+        owner.resolved[key] = _of_bindings(bindings, owner, depth)
+    return owner.resolved[key]
+
+
+def _of_bindings(bindings: list[Binding], owner: Scope, depth: int) -> str | None:
+    """The first that is a mock, the likeliest otherwise."""
     answers = [_of_binding(binding, owner, depth) for binding in reversed(bindings)]
     for answer in answers:
         if answer is not None and catalog.known(answer + ".x" if answer.endswith("sentinel") else answer):

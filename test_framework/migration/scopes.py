@@ -41,6 +41,7 @@ class Scope:
         "outputs",
         "parent",
         "replaced",
+        "resolved",
         "stars",
         "yields_in",
     )
@@ -54,6 +55,8 @@ class Scope:
         self.attributes: dict[str, list[tuple[ast.expr, Scope]]] = {}
         """What is assigned to ``name.attribute`` or ``name[…]``, and in which scope that is written, by name.
         For a class: what is assigned to ``self.attribute``, by attribute."""
+        self.resolved: dict[tuple[str, int, int], str | None] = {}
+        """What variables were found to stand for, by name and the bindings in force."""
         self.foreign: set[str] = set()
         self.outputs: list[ast.expr] = []
         """What a function returns or yields."""
@@ -246,6 +249,9 @@ class _Binder:
             self.maybe(handler.body)
         self.maybe(node.orelse)
         self.maybe(node.finalbody)
+
+    def shadow(self, name: str, node: ast.ExceptHandler | ast.Match) -> None:
+        self.scope.add(name, Binding(node.lineno, optional=True, dotted=None, value=None, how="other", node=node))
 
     def match(self, node: ast.Match) -> None:
         for case in node.cases:

@@ -8,17 +8,20 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from test_framework.migration import calls, catalog
 from test_framework.migration.facts import Atom
 from test_framework.migration.model import Form
 from test_framework.migration.pending import Pending
 from test_framework.migration.resolving import find, literal, resolve
-from test_framework.migration.scopes import Scope
+from test_framework.migration.scopes import Binding, Scope
 from test_framework.migration.visitor import Visitor
 
 __all__ = ["Values"]
 
+Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp
 DEPTH = 14
 PASSING = frozenset(("iter", "next", "list", "tuple", "set", "dict", "reversed", "sorted", "zip", "enumerate", "vars"))
 ENTERING = frozenset(("enter_context", "enter_async_context", "enterContext", "enterAsyncContext", "enterClassContext"))
@@ -31,19 +34,20 @@ class Values:
 
     def __init__(self, visitor: Visitor) -> None:
         self.visitor = visitor
-        self.busy: set[tuple[int, int]] = set()
+        self.known: dict[tuple[int, int | str], list[Atom]] = {}
+        """Answers given before; an empty one while it is being looked for, which ends circles."""
 
     def returned(self, scope: Scope, depth: int = 0) -> list[Atom]:
         """What the function of ``scope`` returns or yields."""
-        key = (id(scope), -1)
-        if key in self.busy or depth > DEPTH:
-            return []
-        self.busy.add(key)
+        key = (id(scope), "()")
+        if key in self.known or depth > DEPTH:
+            return self.known.get(key, [])
+        self.known[key] = []
         atoms = [atom for value in scope.outputs for atom in self.of(value, scope, depth + 1)]
         if not atoms and any(not isinstance(value, ast.Constant) for value in scope.outputs):
             atoms = self._held_by_context(scope)
-        self.busy.discard(key)
-        return _distinct(atoms)
+        self.known[key] = _distinct(atoms)
+        return self.known[key]
 
     def _held_by_context(self, scope: Scope) -> list[Atom]:
         """What is yielded while a whole service is mocked is a client of the mock."""
@@ -55,39 +59,42 @@ class Values:
 
     def of(self, value: ast.expr, scope: Scope, depth: int = 0) -> list[Atom]:
         """What ``value`` may be or hold."""
-        key = (id(value), id(scope))
-        if depth > DEPTH or key in self.busy:
-            return []
-        self.busy.add(key)
         handler = _HANDLERS.get(type(value))
-        atoms = handler(self, value, scope, depth) if handler is not None else []
-        self.busy.discard(key)
-        return atoms
+        key = (id(value), id(scope))
+        if handler is None or key in self.known or depth > DEPTH:
+            return self.known.get(key, [])
+        self.known[key] = []
+        self.known[key] = _distinct(handler(self, value, scope, depth))
+        return self.known[key]
 
     def name(self, value: ast.Name, scope: Scope, depth: int) -> list[Atom]:
         found = find(value.id, scope, 1 << 30)
-        if found is None:
-            return []
-        owner, _ = found
-        atoms: list[Atom] = []
-        for binding in owner.bindings[value.id]:
-            if binding.how == "param" and owner.node is not None:
-                atoms.append(Atom("fixture", value.id, "is"))
-            elif (binding.how in ("value", "with") and binding.value is not None) or (
-                binding.how == "for" and binding.value is not None
-            ):
-                atoms += self.of(binding.value, owner, depth + 1)
-            elif binding.how in ("def", "class") and (inner := self.scope_of(binding.node, owner)) is not None:
-                inside = (
-                    self.returned(inner, depth + 1) if binding.how == "def" else self.held_by_class(inner, depth + 1)
-                )
-                atoms += _holding(_free(inside, inner))
-            elif binding.how == "import" and binding.dotted is not None and _is_local(binding.dotted):
-                atoms.append(Atom("call", binding.dotted, "name"))
-        held: list[Atom] = []
-        for given, where in owner.attributes.get(value.id, ()):
-            held += self.of(given, where, depth + 1)
-        return [*atoms, *_holding(held)]
+        return self.variable(value.id, found[0], depth) if found is not None else []
+
+    def variable(self, name: str, owner: Scope, depth: int) -> list[Atom]:
+        """What a variable of ``owner`` is ever given, and what is ever put into it."""
+        key = (id(owner), name)
+        if key in self.known or depth > DEPTH:
+            return self.known.get(key, [])
+        self.known[key] = []
+        atoms = [atom for binding in owner.bindings[name] for atom in self.bound(name, binding, owner, depth)]
+        held = [atom for given, where in owner.attributes.get(name, ()) for atom in self.of(given, where, depth + 1)]
+        self.known[key] = _distinct([*atoms, *_holding(held)])
+        return self.known[key]
+
+    def bound(self, name: str, binding: Binding, owner: Scope, depth: int) -> list[Atom]:
+        """What one binding gives."""
+        if binding.how == "param":
+            return [Atom("fixture", name, "is")]
+        if binding.how in ("value", "with", "for") and binding.value is not None:
+            return self.of(binding.value, owner, depth + 1)
+        if binding.how in ("def", "class") and (inner := self.scope_of(binding.node, owner)) is not None:
+            is_class = binding.how == "class"
+            inside = self.held_by_class(inner, depth + 1) if is_class else self.returned(inner, depth + 1)
+            return _holding(_free(inside, inner))
+        if binding.how == "import" and binding.dotted is not None and _is_local(binding.dotted):
+            return [Atom("call", binding.dotted, "name")]
+        return []
 
     def scope_of(self, node: ast.AST | None, owner: Scope) -> Scope | None:
         """The scope of a function or class, also where the walk has not been."""
@@ -101,20 +108,15 @@ class Values:
 
     def held_by_class(self, scope: Scope, depth: int) -> list[Atom]:
         """What instances of a class hold: what the class body or a method gives to ``self``."""
-        key = (id(scope), -2)
-        if key in self.busy or depth > DEPTH:
-            return []
-        self.busy.add(key)
-        atoms: list[Atom] = []
-        for bindings in scope.bindings.values():
-            for binding in bindings:
-                if binding.how == "value" and binding.value is not None:
-                    atoms += self.of(binding.value, scope, depth + 1)
-        for given in scope.attributes.values():
-            for value, where in given:
-                atoms += self.of(value, where, depth + 1)
-        self.busy.discard(key)
-        return [atom for atom in atoms if atom.tag == "mock"]
+        key = (id(scope), "class")
+        if key in self.known or depth > DEPTH:
+            return self.known.get(key, [])
+        self.known[key] = []
+        values = [(one.value, scope) for bindings in scope.bindings.values() for one in bindings if one.how == "value"]
+        given = [*values, *(pair for pairs in scope.attributes.values() for pair in pairs)]
+        atoms = [atom for value, where in given if value is not None for atom in self.of(value, where, depth + 1)]
+        self.known[key] = _distinct([atom for atom in atoms if atom.tag == "mock"])
+        return self.known[key]
 
     def attribute(self, value: ast.Attribute, scope: Scope, depth: int) -> list[Atom]:
         if isinstance(value.value, ast.Name) and value.value.id in ("self", "cls"):
@@ -122,7 +124,7 @@ class Values:
             given = owner.attributes.get(value.attr, []) if owner is not None else []
             atoms = [atom for one, where in given for atom in self.of(one, where, depth + 1)]
             if owner is not None and value.attr in owner.bindings:
-                atoms += self.name(ast.Name(value.attr, lineno=value.lineno), owner, depth + 1)
+                atoms += self.variable(value.attr, owner, depth + 1)
             return atoms
         return [_read(atom) for atom in self.of(value.value, scope, depth + 1) if atom.strength in ("is", "attribute")]
 
@@ -137,12 +139,9 @@ class Values:
             if function.attr == "getfixturevalue":
                 name = literal(value.args[0]) if value.args else None
                 return [Atom("fixture", name, "is")] if name else []
-        if (
-            isinstance(function, ast.Name)
-            and hasattr(builtins, function.id)
-            and find(function.id, scope, 1 << 30) is None
-        ):
-            return self.elements(value, scope, depth) if function.id in PASSING else []
+        if isinstance(function, ast.Name) and hasattr(builtins, function.id):
+            if find(function.id, scope, 1 << 30) is None:
+                return self.elements(value, scope, depth) if function.id in PASSING else []
         return [*self.answered(function, scope, depth), *_holding(self.arguments(value, scope, depth))]
 
     def used(self, use: Pending, value: ast.Call, scope: Scope, depth: int) -> list[Atom]:
@@ -164,12 +163,8 @@ class Values:
     def answered(self, function: ast.expr, scope: Scope, depth: int) -> list[Atom]:
         """What calling ``function`` gives: an answer of a mock, of a function of this file, of one elsewhere."""
         if isinstance(function, ast.Attribute):
-            atoms = [
-                _read(atom)
-                for atom in self.of(function.value, scope, depth + 1)
-                if atom.strength in ("is", "attribute")
-            ]
-            atoms = [atom for atom in atoms if atom.tag != "call"]
+            asked = self.of(function.value, scope, depth + 1)
+            atoms = [_read(atom) for atom in asked if atom.strength in ("is", "attribute") and atom.tag != "call"]
             if atoms or (isinstance(function.value, ast.Name) and function.value.id in ("self", "cls")):
                 return atoms or self.method(function, scope, depth)
         if isinstance(function, ast.Name):
@@ -222,9 +217,7 @@ class Values:
         atoms = self.of(value.body, scope, depth + 1)
         return _holding([atom for atom in atoms if atom.ref not in own])
 
-    def comprehension(
-        self, value: ast.ListComp | ast.SetComp | ast.GeneratorExp, scope: Scope, depth: int
-    ) -> list[Atom]:
+    def elements_of(self, value: Comprehension, scope: Scope, depth: int) -> list[Atom]:
         return _holding(self.of(value.elt, scope, depth + 1))
 
     def mapping(self, value: ast.DictComp, scope: Scope, depth: int) -> list[Atom]:
@@ -259,7 +252,7 @@ def _is_local(dotted: str) -> bool:
     return "." in dotted and root not in sys.stdlib_module_names and root not in ("pytest", "unittest")
 
 
-_HANDLERS = {
+_HANDLERS: dict[type[ast.expr], Callable[[Values, Any, Scope, int], list[Atom]]] = {
     ast.Name: Values.name,
     ast.Attribute: Values.attribute,
     ast.Call: Values.call,
@@ -274,8 +267,8 @@ _HANDLERS = {
     ast.List: Values.elements,
     ast.Set: Values.elements,
     ast.Dict: Values.elements,
-    ast.ListComp: Values.comprehension,
-    ast.SetComp: Values.comprehension,
-    ast.GeneratorExp: Values.comprehension,
+    ast.ListComp: Values.elements_of,
+    ast.SetComp: Values.elements_of,
+    ast.GeneratorExp: Values.elements_of,
     ast.DictComp: Values.mapping,
 }

@@ -153,6 +153,7 @@ class Visitor:
             use.holders.append((scope, name))
             if use.kind in ("requests_mock", "aioresponses"):
                 dotted = "requests_mock.Mocker()" if use.kind == "requests_mock" else "aioresponses.aioresponses()"
+                scope.resolved.clear()
                 scope.bindings[name] = [Binding(node.lineno, optional=False, dotted=dotted, value=None, how="param")]
 
     def klass(self, node: ast.ClassDef) -> None:
