@@ -22,6 +22,7 @@ __all__ = ["GUIDES", "Block", "Page", "guides", "pages"]
 GUIDES = CHECKOUT / "docs" / "migrating"
 _FENCE = re.compile(r"^(`{3,})(\w*)\s*$")
 _NOTE = re.compile(r"^<!--\s*(file|include|ini|not executed)\s*(?::\s*(.*?))?\s*-->$")
+_TEST = re.compile(r"^(async )?def test_|^class Test", re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 
