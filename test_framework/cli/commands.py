@@ -165,12 +165,14 @@ def reap(project_dir: Path, *, kept: bool, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def validate(project_dir: Path, *, as_json: bool) -> None:
-    """Check that the running servers are what the definition says: versions, tuning, seed, identity."""
+    """Check that the running servers are what the definition says, and try whether they isolate and clean up."""
     from test_framework.cli.output import show_checks
+    from test_framework.environment.self_check import check_isolation
     from test_framework.stack.validation import validate_stack
 
     stack = _quiet_stack(project_dir)
     checks = run(validate_stack(stack.settings(), stack.definition(), stack.published()))
+    checks += run(check_isolation(stack.settings().endpoints))
     sys.exit(0 if show_checks(checks, as_json=as_json) else EXIT_UNHEALTHY)
 
 

@@ -6,7 +6,8 @@ import os
 import secrets
 from collections.abc import Callable
 
-from test_framework.environment import Broker, Identity
+from test_framework.environment import Broker, Identity, IsolationOptions
+from test_framework.isolation.names import DEFAULT_PREFIX
 from test_framework.manager.holdings import Clients, Holdings, Wishes
 from test_framework.manager.services import RealServices, ServicesConfig
 from test_framework.settings import load_settings
@@ -45,7 +46,8 @@ def get_real_services() -> RealServices:
 def _standalone() -> RealServices:
     settings = load_settings()
     identity = Identity(run_id=secrets.token_hex(8), worker_id="script")
-    broker = Broker(settings.endpoints, identity)
+    options = IsolationOptions(prefix=settings.database_prefix or DEFAULT_PREFIX)
+    broker = Broker(settings.endpoints, identity, options=options)
     clients = Clients(broker, lease_timeout=None, connection_timeout=settings.connection_timeout)
     holdings = Holdings(clients, Wishes(owner="this process", redis_seed=True))
     config = ServicesConfig.of(settings, settings.endpoints)

@@ -19,6 +19,8 @@ from test_framework.environment import Broker, Identity, IsolationOptions
 from test_framework.errors import AuthenticationRefused, ServiceUnavailable
 from test_framework.services.postgres.transaction import IsolatedConnection
 from test_framework.services.reaping import reap
+from test_framework.services.redis.client import RedisReplyError
+from test_framework.services.redis.client import connect as connect_redis
 from tests import servers
 from tests.seeded_stack import Stack, seeded_stack
 from tests.servers import data_directory, free_port, run_postgres
@@ -140,6 +142,67 @@ async def test_when_connections_are_exhausted_the_message_names_the_holders(brok
         for connection in hoard:
             await connection.close()
     assert await broker.aacquire("postgres", timeout=30)
+
+
+async def test_a_limit_of_connections_to_one_database_is_told_as_such(broker: Broker, stack: Stack) -> None:
+    lease = await broker.aacquire("postgres", timeout=30)
+    assert isinstance(lease.endpoint, PostgresEndpoint)
+    await stack.sql(f"ALTER DATABASE {lease.name} CONNECTION LIMIT 0")
+    with pytest.raises(ServiceUnavailable, match="too many connections for database"):
+        await IsolatedConnection.open(lease.endpoint, timeout=5)
+    await broker.arelease(lease)
+    await asyncio.to_thread(broker.close)
+    assert lease.name not in await stack.databases()
+
+
+async def test_a_redis_that_is_full_refuses_writes_and_still_gives_clean_numbers(broker: Broker, stack: Stack) -> None:
+    lease = await broker.aacquire("redis")
+    assert isinstance(lease.endpoint, RedisEndpoint)
+    async with connect_redis(stack.endpoints.redis) as admin:
+        async with connect_redis(lease.endpoint) as client:
+            await client.call("SET", "k", "v")
+            await admin.call("CONFIG", "SET", "maxmemory", "1mb")
+            with pytest.raises(RedisReplyError, match="OOM"):
+                await client.call("SET", "k", "w")
+        try:
+            await broker.arelease(lease)
+            again = await broker.aacquire("redis", timeout=10)
+            other = await broker.aacquire("redis", timeout=10)
+            assert again.name == lease.name
+            for each in (again, other):
+                assert isinstance(each.endpoint, RedisEndpoint)
+                async with connect_redis(each.endpoint) as client:
+                    assert await client.call("DBSIZE") == 0
+        finally:
+            await admin.call("CONFIG", "SET", "maxmemory", "0")
+
+
+def listener(port: int) -> psutil.Process:
+    """The process that listens on ``port``."""
+    (pid,) = {each.pid for each in psutil.net_connections("tcp") if each.laddr.port == port and each.status == "LISTEN"}
+    assert pid is not None
+    return psutil.Process(pid)
+
+
+@pytest.mark.parametrize("service", ["redis", "clickhouse"])
+async def test_a_service_that_hangs_is_named_within_the_time_allowed_and_serves_again(
+    broker: Broker, stack: Stack, service: str
+) -> None:
+    family = [listener(getattr(stack.endpoints, service).port)]
+    family += family[0].children(recursive=True)
+    for process in family:
+        process.suspend()
+    try:
+        with pytest.raises(ServiceUnavailable) as caught:
+            await broker.aacquire(service, timeout=2.0)
+    finally:
+        for process in family:
+            process.resume()
+    assert caught.value.service == f"test-{service}"
+    assert "no answer" in str(caught.value) or "does not answer" in str(caught.value)
+    patient = Broker(stack.endpoints, Identity(run_id="d" * 16))
+    assert await patient.aacquire(service, timeout=30)
+    await asyncio.to_thread(patient.close)
 
 
 async def test_a_prepared_transaction_does_not_keep_its_database(broker: Broker, stack: Stack) -> None:

@@ -46,13 +46,21 @@ TESTS = """
 
     import pytest
 
+    @pytest.fixture
+    def deadly(request, real_postgres, real_redis, test_user):
+        if request.node.callspec.params["n"] == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield
+        if request.node.callspec.params["n"] == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+
     @pytest.mark.parametrize("n", range(12))
-    async def test_a(n, real_postgres, real_redis, real_clickhouse, test_user):
+    async def test_a(n, deadly, real_postgres, real_redis, real_clickhouse, test_user):
         assert await real_redis.dbsize() == 0
         await real_redis.set("k", "v")
         assert await real_postgres.fetchval("SELECT count(*) FROM users") == 61
         await real_clickhouse.execute("INSERT INTO user_events (event_type) VALUES ('mine')")
-        if n in (3, 8):
+        if n == 3:
             os.kill(os.getpid(), signal.SIGKILL)
 
     @pytest.mark.parametrize("n", range(6))
@@ -61,11 +69,15 @@ TESTS = """
     """
 
 
-def test_a_killed_worker_costs_its_test_and_nothing_else(project: Project, stack: NativeStack) -> None:
+def test_a_worker_killed_in_setup_call_or_teardown_costs_its_test_and_nothing_else(
+    project: Project, stack: NativeStack
+) -> None:
     result = project.write(test_a=TESTS).run("-n", "2", "--real-services")
-    result.passes(passed=16, failed=2)
+    counts = result.counts()
+    assert counts["failed"] == 3, result.text  # the one killed in its teardown had passed
+    assert counts["passed"] in (15, 16), result.text
     assert result.status == pytest.ExitCode.TESTS_FAILED
-    assert len(result.lines("crashed while running")) >= 2
+    assert len(result.lines("crashed while running")) >= 3
     assert "ended unexpectedly; " in result.text
     assert "namespaces were reclaimed" in result.text
     nothing_is_held(stack)
@@ -92,6 +104,106 @@ def test_what_a_killed_run_held_is_reclaimed_by_the_next(project: Project, stack
     process.communicate()
     project.write(test_a="def test_a(postgres_dsn, redis_url, clickhouse_url): pass").run("-q").passes(passed=1)
     stack.ok("reap")  # the next run may itself have ended while it was preparing a database
+    nothing_is_held(stack)
+
+
+SLEEPS = """
+    from pathlib import Path
+    import time
+
+    import pytest
+
+    @pytest.fixture
+    def slow(postgres_dsn, redis_url, clickhouse_url, real_postgres):
+        Path("begun").touch()
+        time.sleep(60)
+
+    def test_a(slow):
+        pass
+    """
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupted_run_ends_without_a_word_of_ours_and_leaves_nothing_for_long(
+    project: Project, stack: NativeStack, tmp_path: Path, times: int
+) -> None:
+    process = project.write(test_a=SLEEPS).start("-q")
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.15)
+    result = project.finish(process)
+    assert result.status in (pytest.ExitCode.INTERRUPTED, -signal.SIGINT, 128 + signal.SIGINT), result.text
+    assert "test_framework/" not in result.text
+    if times > 1:
+        stack.ok("reap")
+    nothing_is_held(stack)
+
+
+def test_a_worker_that_stands_still_keeps_what_it_owns_and_goes_on(
+    project: Project, stack: NativeStack, tmp_path: Path
+) -> None:
+    project.write(
+        test_a="""
+        import os
+        import time
+        from pathlib import Path
+
+        import psycopg
+
+        async def test_a(postgres_dsn, real_redis):
+            await real_redis.set("mine", "1")
+            with psycopg.connect(postgres_dsn) as connection:
+                connection.execute("INSERT INTO users (email) VALUES ('mine@example.com')")
+            Path("pid").write_text(str(os.getpid()))
+            while not Path("go").exists():
+                time.sleep(0.02)
+            with psycopg.connect(postgres_dsn) as connection:
+                assert connection.execute("SELECT count(*) FROM users").fetchone() == (61,)
+            assert await real_redis.get("mine") == "1"
+        """
+    )
+    process = project.start("-q", "-n", "1")
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    worker = int((tmp_path / "pid").read_text())
+    os.kill(worker, signal.SIGSTOP)
+    assert "0 dead sessions, 0 namespaces reclaimed" in stack.ok("reap")
+    (tmp_path / "go").touch()
+    os.kill(worker, signal.SIGCONT)
+    project.finish(process).passes(passed=1)
+    nothing_is_held(stack)
+
+
+def test_a_test_that_runs_out_of_time_in_a_statement_leaves_the_next_one_clean(
+    project: Project, stack: NativeStack
+) -> None:
+    project.write(
+        test_a="""
+        import pytest
+
+        @pytest.mark.timeout(0.5, method="signal", func_only=True)
+        async def test_a(real_postgres, real_redis):
+            await real_redis.set("k", "v")
+            await real_postgres.execute("INSERT INTO users (email) VALUES ('mine@example.com')")
+            await real_postgres.execute("SELECT pg_sleep(60)")
+
+        @pytest.mark.timeout(0.5, method="signal", func_only=True)
+        def test_b(test_isolation):
+            test_isolation.require("postgres")
+            test_isolation.holdings.run(lambda it: it.execute("SELECT pg_sleep(60)"))
+
+        async def test_c(real_postgres, real_redis):
+            assert await real_postgres.fetchval("SELECT count(*) FROM users") == 60
+            assert await real_redis.dbsize() == 0
+        """
+    )
+    result = project.run("-q", "-p", "no:randomly")
+    result.passes(passed=1, failed=2)
+    assert "Timeout" in result.text
     nothing_is_held(stack)
 
 
