@@ -124,6 +124,8 @@ def _finish(visitor: Visitor) -> None:
     for use in visitor.uses:
         if use.outer is None and (parts := _root(use)):
             use.outer = next((one for one in _held(holders, parts, use.scope) if one is not use), None)
+        elif use.outer is not None:
+            use.outer.parts.append(use)
     for scope, name, form in visitor.started:
         for use in _held(holders, name, scope):
             if use.family == "patch" and use.form is Form.CALL:
@@ -138,6 +140,8 @@ def _finish(visitor: Visitor) -> None:
 
 def _root(use: Pending) -> str:
     """The variable that a use is assigned into or compared with: ``conn`` of ``conn.cursor.return_value``."""
+    if use.family == "seal":
+        return use.evidence.names[0] if use.evidence.names else ""
     text = use.evidence.callee or next((name for _, name in use.holders if "." in name), "")
     parts = text.split(".")
     return ".".join(parts[:2]) if parts[0] in ("self", "cls") and len(parts) > 2 else parts[0] if len(parts) > 1 else ""

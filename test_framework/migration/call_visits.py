@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from test_framework.migration import calls, catalog
 from test_framework.migration.model import Form
 from test_framework.migration.pending import Pending, Place
-from test_framework.migration.resolving import resolve, spelled
+from test_framework.migration.resolving import literal, resolve, spelled
 
 if TYPE_CHECKING:
     from test_framework.migration.visitor import Visitor
@@ -127,6 +127,8 @@ def _arguments(visitor: Visitor, node: ast.Call, use: Pending | None, *, keep_pl
             visitor.visit_at(word.value, Place(names), use)
         return
     kept = visitor.place.names if keep_place else ()
+    if callee == "sys.modules.setdefault" and node.args:
+        kept = (literal(node.args[0]) or "",)
     for argument in node.args:
         visitor.visit_at(argument, Place(kept, callee), visitor.outer)
     for word in node.keywords:

@@ -138,8 +138,9 @@ def _setenv(call: ast.Call, scope: Scope) -> Read:
     return Read(target=f"os.environ[{constant_text(argument(call, 0, 'name'), scope) or '*'}]")
 
 
-def _seal(call: ast.Call, scope: Scope) -> Read:
-    return Read(names=(named(argument(call, 0, "mock"), scope),))
+def _seal(call: ast.Call, _scope: Scope) -> Read:
+    value = argument(call, 0, "mock")
+    return Read(names=(spelled(value),) if value is not None else ())
 
 
 def _stub(call: ast.Call, scope: Scope) -> Read:

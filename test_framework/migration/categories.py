@@ -75,8 +75,8 @@ def of_name(dotted: str) -> Finding | None:
     far = list(reversed(segments[1:-2]))
     return (
         _strong(near)
-        or _lowered(_strong(far), MIDDLE)
         or _whole(segments)
+        or _lowered(_strong(far), MIDDLE)
         or _weak(list(reversed(segments[-2:])))
         or _weak(far)
     )
@@ -97,8 +97,9 @@ def _weak(segments: list[str]) -> Finding | None:
 
 
 def _whole(segments: list[str]) -> Finding | None:
-    if segments and (category := lexicon.WHOLE.get(segments[-1])):
-        return Finding(category, segments[-1], MIDDLE)
+    for segment in reversed(segments[-2:]):
+        if category := lexicon.WHOLE.get(segment):
+            return Finding(category, segment, MIDDLE)
     return None
 
 

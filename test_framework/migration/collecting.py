@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from test_framework.migration import calls, catalog
-from test_framework.migration.categories import Evidence, Finding, decide, of_name
+from test_framework.migration.categories import SERVICES, Evidence, Finding, decide, of_name
 from test_framework.migration.facts import Atom, FixtureFact, Request
 from test_framework.migration.model import Category
 from test_framework.migration.resolving import literal, resolve, spelled
@@ -21,43 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Collector"]
 
-BUILT_IN = frozenset(
-    (
-        "request",
-        "tmp_path",
-        "tmpdir",
-        "capsys",
-        "caplog",
-        "capfd",
-        "monkeypatch",
-        "mocker",
-        "tmp_path_factory",
-        "pytestconfig",
-    )
-    + (
-        "recwarn",
-        "self",
-        "cls",
-        "event_loop",
-        "subtests",
-        "benchmark",
-        "testdir",
-        "pytester",
-        "doctest_namespace",
-        "cache",
-    )
-)
+BUILT_IN = frozenset(("request", "tmp_path", "capsys", "caplog", "monkeypatch", "mocker", "self", "cls"))
 """Fixtures that are no mocks themselves; what is done with them is found where it is done."""
 FAKE_FILES = frozenset(
-    (
-        "create_file",
-        "create_dir",
-        "add_real_directory",
-        "add_real_file",
-        "add_real_paths",
-        "create_symlink",
-        "add_package_metadata",
-    )
+    ("create_file", "create_dir", "add_real_directory", "add_real_file", "add_real_paths", "create_symlink")
 )
 
 
@@ -147,7 +114,7 @@ class Collector:
             if not self.is_unittest(cls):
                 self.parameters(node, scope, cls, own="")
             self.marks(node.decorator_list, scope, cls)
-        elif atoms := [atom for atom in self.values.returned(scope) if atom.tag != "fixture"]:
+        elif atoms := [one for one in self.values.returned(scope) if one.tag != "fixture" and one.strength != "given"]:
             self.functions[f"{cls}.{node.name}" if cls else node.name] = atoms
 
     def is_fixture(self, decorator: ast.expr, scope: Scope) -> bool:
@@ -174,7 +141,7 @@ class Collector:
         own = [Finding(Category(atom.category), atom.evidence, 2) for atom in atoms if atom.category]
         found = of_name(name)
         best = next((one for one in own if one.category is not Category.OTHER), None)
-        if found is not None and (found.weight > 1 or best is None):
+        if found is not None and (best is None or (found.weight > 1 and found.category in SERVICES)):
             best = found._replace(why=f"it is called {name}")
         line, column, end = self.columns.of(node)
         category, why = (best.category.value, best.why) if best is not None else ("", "")

@@ -16,6 +16,7 @@ __all__ = ["FixtureGraph", "Mocked"]
 HELD = 2
 """How many objects deep a mock is still looked for: a client of a service of a mock is, what holds that client is not."""
 DEPTH = 40
+HOLDING = frozenset(("holds", "given"))
 
 
 class Mocked(NamedTuple):
@@ -140,7 +141,8 @@ class FixtureGraph:
             return self.known.get(key)
         self.known[key] = None  # ends circles
         found = self._best(fixture.atoms, path, fixture, depth)
-        if found is not None and fixture.category:
+        named = fixture.category not in ("", Category.OTHER, Category.ENVIRONMENT)
+        if found is not None and (named or (fixture.category and found.category == Category.OTHER)):
             found = found._replace(category=fixture.category, evidence=fixture.evidence)
         self.known[key] = found
         return found
@@ -159,7 +161,7 @@ class FixtureGraph:
     def _of_atom(self, atom: Atom, path: str, fixture: FixtureFact | None, depth: int) -> Mocked | None:
         found: Mocked | None = None
         if atom.tag == "mock":
-            return Mocked(int(atom.strength == "holds"), atom.ref, atom.category, atom.evidence)
+            return Mocked(int(atom.strength in HOLDING), atom.ref, atom.category, atom.evidence)
         if atom.tag == "fixture" and fixture is not None:
             found = self.asked(atom.ref, path, fixture.cls, fixture, depth + 1)
         elif atom.tag == "call" and atom.strength != "name" and depth < DEPTH:
@@ -167,7 +169,7 @@ class FixtureGraph:
             found = self._best(place[1], place[0], None, depth + 1) if place is not None else None
         if found is None or (atom.strength == "attribute" and found.depth):
             return None
-        return found._replace(depth=found.depth + 1) if atom.strength == "holds" else found
+        return found._replace(depth=found.depth + 1) if atom.strength in HOLDING else found
 
     def asked(self, name: str, path: str, cls: str, own: FixtureFact | None, depth: int = 0) -> Mocked | None:
         """What a test or fixture gets that asks for ``name``, when that is a mock or holds one."""

@@ -32,7 +32,7 @@ STRONG = _words({
     Category.ENVIRONMENT: "environ getenv environment dotenv envvar putenv",
     Category.OTHER: "logger logging subprocess popen uuid uuid4 uuid1 random randint smtplib smtp sendmail boto3 botocore celery "
     "kafka threading thread getpass lru_cache statsd metrics sentry_sdk tracer s3 sqs sns docker kubernetes "
-    "check_output check_call rabbitmq amqp log elasticsearch importlib",
+    "check_output check_call mail email emails mailer rabbitmq amqp log elasticsearch importlib",
 })  # fmt: skip
 """A word that settles the matter. Those of OTHER count as the last word of a name only."""
 
@@ -53,7 +53,7 @@ WEAK = _words({
 WHOLE = _words({
     Category.TIME: "time now today date",
     Category.ENVIRONMENT: "config conf cfg settings env",
-    Category.FILESYSTEM: "open Path exists walk remove",
+    Category.FILESYSTEM: "open Path",
     Category.HTTP: "Session",
 })  # fmt: skip
 """A name that must be the whole segment: ``time.time``, not ``start_time``. Weighs between strong and weak."""
@@ -112,10 +112,13 @@ _PHRASES: tuple[tuple[Category, str], ...] = (
     (Category.OTHER, r"(^|\.)subprocess\.\w+$"),
     (Category.OTHER, r"(^|\.)(random|uuid|logging|getpass|signal|shlex|secrets)\.\w+$"),
     (Category.OTHER, r"(^|\.)sys\.\w+(\.\w+)?$"),
+    (Category.HTTP, r"(^|\.)socket\.(create_connection|socket|getaddrinfo|gethostbyname)$"),
     (Category.TIME, r"(^|\.)(time|datetime|timezone|dt_util|dt|date)\.(\w+\.)?(now|today|utcnow|time|time_ns|date|datetime)$"),
     (Category.TIME, r"(^|\.)(time|asyncio|trio|anyio|gevent)\.sleep$"),
     (Category.HTTP, r"(^|\.)(requests|httpx|aiohttp|urllib3?|http\.client)(\.\w+)*$"),
     (Category.HTTP, r"(^|_|\.)(client_session|http_session|requests_session)$"),
+    (Category.LLM, r"(^|\.)((chat\.)?completions|messages|responses|embeddings)\.(create|acreate|stream|parse)$"),
+    (Category.LLM, r"(^|\.)(a?generate_content|chat_completion)(_async|_stream)?$"),
     (Category.LLM, r"(^|\.|_)(chat|llm|openai)[._](completions?|model|client)(\.\w+)*$"),
 )  # fmt: skip
 PHRASES = tuple((category, re.compile(pattern)) for category, pattern in _PHRASES)

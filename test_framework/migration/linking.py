@@ -76,11 +76,9 @@ class Linker:
         """Whether a fixture of a plugin's name is the plugin's: the tree may define another of that name."""
         cls = scope.rpartition(".")[0]
         place = self.graph.lookup(name, path, cls)
-        if place is None or name not in (*OBJECTS, *catalog.PLUGIN_FIXTURES):
-            return True
-        return any(
-            atom.ref in (name, OBJECTS.get(name)) or atom.tag == "mock" for atom in place[1].atoms if atom.tag != "call"
-        )
+        if place is None or name in OBJECTS:
+            return place is None or not any(atom.ref in LIBRARIES for atom in place[1].atoms)
+        return name not in catalog.PLUGIN_FIXTURES or any(atom.ref == name or atom.tag == "mock" for atom in place[1].atoms)
 
 
 def _fake_files(request: Request) -> Mocked | None:
@@ -113,12 +111,12 @@ def _use(raw: RawUse, path: str) -> MockUse:
 
 def renamed(modules: Modules, paths: Iterable[str]) -> dict[str, dict[str, str]]:
     """The files that import a mock from another file under a name that does not tell: dotted name → what it is, by file."""
-    telling = catalog.HINTS
     exported: set[str] = set()
     paths = list(paths)
     for path in paths:
         for name, dotted in modules.files[path].names.items():
-            if name not in telling and (catalog.is_mock_module(dotted) is not None or catalog.known(dotted)):
+            telling = name in catalog.HINTS and dotted.endswith(name)
+            if not telling and (catalog.is_mock_module(dotted) is not None or catalog.known(dotted)):
                 exported.add(name)
     found: dict[str, dict[str, str]] = {}
     if not exported:

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass, field
 
 from test_framework.migration.categories import Evidence, Finding, decide
-from test_framework.migration.model import Form
+from test_framework.migration.model import Category, Form
 from test_framework.migration.scopes import Scope
 
 __all__ = ["Pending", "Place"]
@@ -34,6 +34,8 @@ class Pending:
     holders: list[tuple[Scope, str]] = field(default_factory=list)
     """Variables that hold it: attributes used on them are evidence, and ``start()`` on them is a form."""
     outer: Pending | None = None
+    parts: list[Pending] = field(default_factory=list)
+    """The mocks that are handed to this one."""
     via: str = ""
     fixture: str = ""
     finding: Finding | None = None
@@ -45,4 +47,14 @@ class Pending:
             if outer is not None:
                 self.evidence.outer = outer.decided()
             self.finding = decide(self.evidence)
+            if not self.finding.weight:
+                self.finding = self.of_parts() or self.finding
         return self.finding
+
+    def of_parts(self) -> Finding | None:
+        """What the mocks that it is made of stand in for."""
+        for part in self.parts:
+            found = part.decided()
+            if found.category is not Category.OTHER:
+                return found._replace(why=f"it is replaced by a mock: {found.why}", weight=1)
+        return None

@@ -79,7 +79,8 @@ class Values:
         self.known[key] = []
         atoms = [atom for binding in owner.bindings[name] for atom in self.bound(name, binding, owner, depth)]
         held = [atom for given, where in owner.attributes.get(name, ()) for atom in self.of(given, where, depth + 1)]
-        self.known[key] = _distinct([*atoms, *_holding(held)])
+        given = [atom._replace(strength="given") for atom in _holding(held)]
+        self.known[key] = _distinct([*atoms, *given])
         return self.known[key]
 
     def bound(self, name: str, binding: Binding, owner: Scope, depth: int) -> list[Atom]:
@@ -230,7 +231,7 @@ def _atom(use: Pending, strength: str) -> Atom:
 
 
 def _holding(atoms: list[Atom]) -> list[Atom]:
-    return [atom._replace(strength="holds") for atom in atoms if atom.strength != "name"]
+    return [atom if atom.strength == "given" else atom._replace(strength="holds") for atom in atoms if atom.strength != "name"]
 
 
 def _read(atom: Atom) -> Atom:
@@ -238,7 +239,8 @@ def _read(atom: Atom) -> Atom:
 
 
 def _free(atoms: list[Atom], scope: Scope) -> list[Atom]:
-    """Without what a helper's own parameters are: they are no fixtures."""
+    """What leaves a helper: not its own parameters, which are no fixtures, nor what it puts into larger objects."""
+    atoms = [atom for atom in atoms if atom.strength != "given"]
     return [atom for atom in atoms if atom.tag != "fixture" or atom.ref not in scope.bindings]
 
 

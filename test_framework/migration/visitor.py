@@ -297,6 +297,10 @@ class Visitor:
         if known.family == "sentinel":
             evidence.names.insert(0, dotted.rpartition(".")[2])
         target = said.target or (said.modules[0] if said.modules else "") or (place.names[0] if place.names else "")
+        if known.family == "mock" and isinstance(node, ast.Call):
+            own = spelled(node.func).rpartition(".")[2]
+            if own not in catalog.MOCK_CLASSES:  # a class derived from a mock tells by its name
+                evidence.names.append(own)
         use = Pending(node, known.kind, known.family, form, self.scope, target, evidence, outer=self.outer)
         use.holders = [(self.scope, name) for name in place.names]
         self.add(use)

@@ -1,0 +1,5 @@
+from unittest.mock import Mock
+
+
+def test_unfinished(:
+    Mock()

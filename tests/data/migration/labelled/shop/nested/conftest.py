@@ -1,0 +1,6 @@
+import pytest
+
+
+@pytest.fixture
+def mock_db():
+    return {"real": "rows"}

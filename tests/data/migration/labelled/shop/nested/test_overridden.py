@@ -1,0 +1,6 @@
+def test_nearer_conftest_wins(mock_db):
+    assert mock_db["real"]
+
+
+def test_outer_still_there(cache):
+    assert cache
