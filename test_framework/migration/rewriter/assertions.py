@@ -84,8 +84,15 @@ class Assertions:
     def _statements(self, args: Sequence[Value], ops: list[Op]) -> list[Statement]:
         assert self.planner.sql is not None
         if args and isinstance(args[0], Const) and isinstance(args[0].value, str):
-            same = [op for op in ops if op.args and isinstance(op.args[0], Const) and op.args[0].value.split() == args[0].value.split()]
-            given = [same[-1].args[n] if is_any(each) and same and n < len(same[-1].args) else each for n, each in enumerate(args)]
+            same = [
+                op
+                for op in ops
+                if op.args and isinstance(op.args[0], Const) and op.args[0].value.split() == args[0].value.split()
+            ]
+            given = [
+                same[-1].args[n] if is_any(each) and same and n < len(same[-1].args) else each
+                for n, each in enumerate(args)
+            ]
             if same and same[-1].method == "executemany":
                 return self.planner.sql.read(same[-1])
             return [read_sql(args[0].value, given[1:])]
@@ -109,7 +116,12 @@ class Assertions:
         found: list[Statement] = []
         for function in self.planner.visited:
             for node in ast.walk(function):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method and node.args:
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and node.func.attr == method
+                    and node.args
+                ):
                     text = node.args[0]
                     if isinstance(text, ast.Constant) and isinstance(text.value, str):
                         found.append(self._bare(text.value))
@@ -130,9 +142,10 @@ class Assertions:
             if len(check.refs) > 1:
                 raise CannotTell("several counts of calls are asserted at once")
             return self._count(check, value, test, node)
-        if any(not isinstance(each, ArgRef) or each.root is not value.root for _, each in check.refs):
+        refs = [(where, each) for where, each in check.refs if isinstance(each, ArgRef)]
+        if len(refs) < len(check.refs) or any(each.root is not refs[0][1].root for _, each in refs):
             raise CannotTell("calls of several mocks are asserted at once")
-        return self._argument(check, [(where, each) for where, each in check.refs if isinstance(each, ArgRef)], test)
+        return self._argument(check, refs)
 
     def _count(self, check: Check, ref: CountRef, test: ast.expr, node: ast.expr) -> _Result:
         number = _asserted_number(test, node, ref.what)
@@ -141,13 +154,15 @@ class Assertions:
         if number == 0:
             return self._none(inner, ops)
         if number is not None and len(ops) != number:
-            raise CannotTell(f"{inner.method} is asserted to be called {number} times, and the code in sight calls it {len(ops)} times")
+            raise CannotTell(
+                f"{inner.method} is asserted to be called {number} times, the code in sight calls it {len(ops)} times"
+            )
         if not ops or not ref.path:
             raise CannotTell("the calls that are counted are not made by any code in sight")
         total = sql_total(ops, self.planner.sql) if ref.root.kind == "postgres" and self.planner.sql else []
         return [], total or list(dict.fromkeys(line for op in ops for line in self._called(inner, op))), []
 
-    def _argument(self, check: Check, refs: list[tuple[ast.expr, ArgRef]], test: ast.expr) -> _Result:
+    def _argument(self, check: Check, refs: list[tuple[ast.expr, ArgRef]]) -> _Result:
         ref = refs[0][1]
         ops = self._ops(Check(ref.root, ref.path, "", [], {}, check.place, check.node))
         if not ops:
@@ -186,13 +201,19 @@ def _about(statement: Statement, op: Op, which: set[int | str | None]) -> Statem
 
 
 def _is_time(op: Op, which: int | str) -> bool:
-    return which in ("ex", "time", "px") or (op.method in ("setex", "expire") and which == 1) or (op.method == "set" and which == 2)
+    return (
+        which in ("ex", "time", "px")
+        or (op.method in ("setex", "expire") and which == 1)
+        or (op.method == "set" and which == 2)
+    )
 
 
 def _agree(args: Sequence[Value], said: Sequence[Value]) -> bool:
     from test_framework.migration.rewriter.sql_data import same
 
-    return len(args) >= len(said) > 0 and all(is_any(each) or same(mine, each) for mine, each in zip(args, said, strict=False))
+    return len(args) >= len(said) > 0 and all(
+        is_any(each) or same(mine, each) for mine, each in zip(args, said, strict=False)
+    )
 
 
 def _asserted_number(test: ast.expr, node: ast.expr, what: str) -> int | None:
@@ -201,7 +222,11 @@ def _asserted_number(test: ast.expr, node: ast.expr, what: str) -> int | None:
         return None
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) and test.operand is node:
         return 0
-    if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq | ast.Is | ast.GtE | ast.Gt):
+    if (
+        isinstance(test, ast.Compare)
+        and len(test.ops) == 1
+        and isinstance(test.ops[0], ast.Eq | ast.Is | ast.GtE | ast.Gt)
+    ):
         sides = [test.left, test.comparators[0]]
         other = next((each for each in sides if each is not node), None)
         if isinstance(other, ast.Constant):

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING, cast
 
 from test_framework.migration.rewriter import folding
-from test_framework.migration.rewriter.events import Check, Finish, Frame, Op, Place, Raised
+from test_framework.migration.rewriter.events import Finish, Frame, Op, Place, Raised
 from test_framework.migration.rewriter.making import make_mock, make_patch, monkeypatch_call
 from test_framework.migration.rewriter.mocks import is_mock_class, is_patch
 from test_framework.migration.rewriter.modules import Module
@@ -21,12 +21,10 @@ from test_framework.migration.rewriter.values import (
     Instance,
     ListV,
     ModuleV,
-    Root,
     StandIn,
     Sym,
     Value,
     Yielded,
-    emit,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +32,31 @@ if TYPE_CHECKING:
 
 __all__ = ["call", "call_function", "entered"]
 
-_HARMLESS = frozenset({"print", "isinstance", "hasattr", "callable", "id", "type", "repr", "str", "len", "bool", "getattr", "dict", "list", "tuple", "set", "iter", "zip", "enumerate", "functools.partial", "asyncio.sleep", "json.dumps"})  # fmt: skip
+_HARMLESS = frozenset(
+    [
+        "print",
+        "isinstance",
+        "hasattr",
+        "callable",
+        "id",
+        "type",
+        "repr",
+        "str",
+        "len",
+        "bool",
+        "getattr",
+        "dict",
+        "list",
+        "tuple",
+        "set",
+        "iter",
+        "zip",
+        "enumerate",
+        "functools.partial",
+        "asyncio.sleep",
+        "json.dumps",
+    ]
+)
 _RUNNERS = ("asyncio.run", "anyio.run")
 _GATHERERS = ("asyncio.gather", "asyncio.wait_for", "asyncio.create_task", "asyncio.shield")
 _OWN = ("test", "fixture", "setup")
@@ -99,7 +121,9 @@ def call(machine: Machine, node: ast.Call, frame: Frame) -> Value:
 def _call_mock(machine: Machine, standin: StandIn, given: Arguments, node: ast.Call, frame: Frame) -> Value:
     root, path = standin.root, (*standin.path, "()")
     place = machine.own_place or Place(cast("ast.stmt", node), cast("ast.stmt", node), "")
-    op = Op(root, standin.path, given.args, given.kwargs, place, complete_arguments=given.complete, used=True, node=node)
+    op = Op(
+        root, standin.path, given.args, given.kwargs, place, complete_arguments=given.complete, used=True, node=node
+    )
     machine.note(op)
     op.configured = path in root.results or standin.path in root.effects
     effect = root.effects.get(standin.path)
@@ -127,10 +151,22 @@ def _effect(machine: Machine, op: Op, effect: Value, given: Arguments) -> Value:
         number = sum(1 for each in machine.trace.ops if each.root is op.root and each.path == op.path) - 1
         if number >= len(effect.items):
             return UNKNOWN
-        return _effect(machine, op, effect.items[number], given) if isinstance(effect.items[number], ModuleV | ClassV) else effect.items[number]
+        return (
+            _effect(machine, op, effect.items[number], given)
+            if isinstance(effect.items[number], ModuleV | ClassV)
+            else effect.items[number]
+        )
     if isinstance(effect, Func):
         return call_function(machine, effect, given.args, given.kwargs, given)
-    name = effect.name if isinstance(effect, ModuleV) else effect.cls.node.name if isinstance(effect, Instance) else effect.node.name if isinstance(effect, ClassV) else "?"
+    name = (
+        effect.name
+        if isinstance(effect, ModuleV)
+        else effect.cls.node.name
+        if isinstance(effect, Instance)
+        else effect.node.name
+        if isinstance(effect, ClassV)
+        else "?"
+    )
     op.raises = name
     raise Raised(name.rpartition(".")[2])
 
@@ -186,14 +222,18 @@ def bind_parameters(
     defaults = dict(zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True))
     defaults.update({each.arg: value for each, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if value})
     values: dict[str, Value] = dict(zip(names, args, strict=False))
-    values.update({name: value for name, value in kwargs.items() if name in names or name in {k.arg for k in spec.kwonlyargs}})
+    values.update(
+        {name: value for name, value in kwargs.items() if name in names or name in {k.arg for k in spec.kwonlyargs}}
+    )
     for name in [*names, *(each.arg for each in spec.kwonlyargs)]:
         if name not in values:
             values[name] = machine.evaluate(defaults[name], outer) if name in defaults and complete else UNKNOWN
     if spec.vararg:
         values[spec.vararg.arg] = ListV(args[len(names) :], "tuple") if complete else UNKNOWN
     if spec.kwarg:
-        values[spec.kwarg.arg] = DictV({name: value for name, value in kwargs.items() if name not in values}) if complete else UNKNOWN
+        values[spec.kwarg.arg] = (
+            DictV({name: value for name, value in kwargs.items() if name not in values}) if complete else UNKNOWN
+        )
     frame.env.update(values)
 
 
@@ -205,11 +245,12 @@ def instantiate(machine: Machine, cls: ClassV, given: Arguments) -> Value:
         init = Func(found[0].module, cast("ast.FunctionDef", found[1]))
         call_function(machine, init, [made, *given.args], given.kwargs, given)
         return made
-    fields: list[str] = []
-    for each in reversed(machine.ancestry(cls)):
-        for statement in each.node.body:
-            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                fields.append(statement.target.id)
+    fields = [
+        statement.target.id
+        for each in reversed(machine.ancestry(cls))
+        for statement in each.node.body
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+    ]
     made.attributes.update(dict(zip(fields, given.args, strict=False)))
     made.attributes.update(given.kwargs)
     return made
@@ -259,7 +300,11 @@ def _call_elsewhere(machine: Machine, function: Value, given: Arguments, node: a
 
 def _escapes(machine: Machine, name: str, given: Arguments, node: ast.Call) -> None:
     """A mock that is handed to code which nobody here can read."""
-    if name in _HARMLESS or name.startswith(("pytest.", "typing.")) or (name and name[0].isupper() and name.endswith(("Error", "Exception"))):
+    if (
+        name in _HARMLESS
+        or name.startswith(("pytest.", "typing."))
+        or (name and name[0].isupper() and name.endswith(("Error", "Exception")))
+    ):
         return
     for value in [*given.args, *given.kwargs.values()]:
         inner = holds_mock(value)
@@ -281,7 +326,12 @@ def entered(machine: Machine, item: ast.withitem, frame: Frame, *, is_async: boo
     """The value that a ``with`` item binds."""
     node = item.context_expr
     module = cast("Module", frame.module)
-    if isinstance(node, ast.Call) and frame.kind in _OWN and module in machine.own_modules and is_patch(node.func, module.imports):
+    if (
+        isinstance(node, ast.Call)
+        and frame.kind in _OWN
+        and module in machine.own_modules
+        and is_patch(node.func, module.imports)
+    ):
         name = item.optional_vars.id if isinstance(item.optional_vars, ast.Name) else None
         return make_patch(machine, node, frame, how="with", name=name, whole=item)
     value = machine.evaluate(node, frame)

@@ -40,7 +40,11 @@ class FunctionEdit:
         self.decorators_off |= other.decorators_off
         self.make_async = self.make_async or other.make_async
         self.name = self.name or other.name
-        for mine, theirs in ((self.add, other.add), (self.first, other.first), (self.decorators_on, other.decorators_on)):
+        for mine, theirs in (
+            (self.add, other.add),
+            (self.first, other.first),
+            (self.decorators_on, other.decorators_on),
+        ):
             mine += [each for each in theirs if each not in mine]
 
 
@@ -186,9 +190,10 @@ class _Changer(cst.CSTTransformer):
             if old.name.value in edit.remove or new.name.value in names:
                 continue
             if old.name.value in edit.rename:
-                new = new.with_changes(annotation=None)
+                kept.append(new.with_changes(annotation=None))
+            else:
+                kept.append(new)
             names.add(new.name.value)
-            kept.append(new)
         others = {each.name.value for each in (*now.kwonly_params, *now.posonly_params)}
         added = [cst.Param(cst.Name(name)) for name in edit.add if name not in names | others]
         if not added and len(kept) == len(now.params):
@@ -222,7 +227,9 @@ class _Changer(cst.CSTTransformer):
             ),
         )
 
-    def leave_IndentedBlock(self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock) -> cst.IndentedBlock:  # noqa: N802 - LibCST's naming
+    def leave_IndentedBlock(  # noqa: N802 - LibCST's naming
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
         body, left = self.changed(original_node.body, updated_node.body)
         if body is None:
             return updated_node
@@ -232,18 +239,26 @@ class _Changer(cst.CSTTransformer):
 
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:  # noqa: N802 - LibCST's naming
         body, left = self.changed(original_node.body, updated_node.body)
-        return updated_node if body is None else updated_node.with_changes(body=body, footer=[*left, *updated_node.footer])
+        return (
+            updated_node if body is None else updated_node.with_changes(body=body, footer=[*left, *updated_node.footer])
+        )
 
-    def changed(self, before: Sequence[cst.CSTNode], now: Sequence[cst.CSTNode]) -> tuple[list[cst.CSTNode] | None, list[cst.EmptyLine]]:
+    def changed(
+        self, before: Sequence[cst.CSTNode], now: Sequence[cst.CSTNode]
+    ) -> tuple[list[cst.CSTNode] | None, list[cst.EmptyLine]]:
         """The statements of a block after the changes, and comments left over at its end."""
         edits = self.edits
-        if not any(self.start(each) in where for each in before for where in (edits.delete, edits.before, edits.replace, edits.marks)):
+        if not any(
+            self.start(each) in where
+            for each in before
+            for where in (edits.delete, edits.before, edits.replace, edits.marks)
+        ):
             return None, []
         found: list[cst.CSTNode] = []
         carried: list[cst.EmptyLine] = []
         for old, new in zip(before, now, strict=True):
             pos = self.start(old)
-            lines = list(new.leading_lines)  # type: ignore[attr-defined] - every statement has them
+            lines = list(getattr(new, "leading_lines", ()))
             if pos in edits.delete:
                 carried += _worth_keeping(lines, new, function=isinstance(old, cst.FunctionDef))
             if pos in edits.before:

@@ -14,14 +14,14 @@ class CannotTell(Exception):
     """A person must decide; the text says what."""
 
 
-class Finish(Exception):  # noqa: N818 - control flow, not an error
+class Finish(Exception):
     """A ``return`` was reached."""
 
     def __init__(self, value: Value) -> None:
         self.value = value
 
 
-class Raised(Exception):  # noqa: N818 - control flow, not an error
+class Raised(Exception):
     """The code that is read raises an exception called ``name``."""
 
     def __init__(self, name: str) -> None:

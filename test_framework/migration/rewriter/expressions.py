@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from test_framework.migration.rewriter import folding
-from test_framework.migration.rewriter.events import CannotTell, Finish, Frame, Raised
+from test_framework.migration.rewriter.events import Finish, Frame
 from test_framework.migration.rewriter.mocks import ASSERTIONS, CALLS, COUNTS
 from test_framework.migration.rewriter.modules import Module
 from test_framework.migration.rewriter.values import (
@@ -186,7 +187,7 @@ def _boolean(machine: Machine, node: ast.expr, frame: Frame) -> Value:
     value: Value = UNKNOWN
     certain = True
     for each in operation.values:
-        value = evaluate(machine, each, frame) if certain else machine.perhaps(lambda e=each: evaluate(machine, e, frame))
+        value = evaluate(machine, each, frame) if certain else machine.perhaps(partial(evaluate, machine, each, frame))
         known = truth(value)
         if known is None:
             certain = False
@@ -212,8 +213,7 @@ def _compare(machine: Machine, node: ast.expr, frame: Frame) -> Value:
     if frame.kind == "test":
         machine.compared(comparison, values)
     results = [
-        folding.compare(op, left, right)
-        for op, left, right in zip(comparison.ops, values, values[1:], strict=False)
+        folding.compare(op, left, right) for op, left, right in zip(comparison.ops, values, values[1:], strict=False)
     ]
     known = [truth(each) for each in results]
     if any(each is False for each in known):

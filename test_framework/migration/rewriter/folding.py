@@ -17,7 +17,6 @@ from test_framework.migration.rewriter.values import (
     UNKNOWN,
     Const,
     DictV,
-    Instance,
     ListV,
     StandIn,
     Sym,
@@ -159,9 +158,9 @@ def binary(op: ast.operator, left: Value, right: Value) -> Value:
 def _too_large(op: ast.operator, left: Value, right: Value) -> bool:
     if not isinstance(op, ast.Mult):
         return False
-    return any(isinstance(each, Const) and isinstance(each.value, int) and each.value > _LARGEST for each in (left, right)) and any(
-        not (isinstance(each, Const) and isinstance(each.value, int | float)) for each in (left, right)
-    )
+    return any(
+        isinstance(each, Const) and isinstance(each.value, int) and each.value > _LARGEST for each in (left, right)
+    ) and any(not (isinstance(each, Const) and isinstance(each.value, int | float)) for each in (left, right))
 
 
 def compare(op: ast.cmpop, left: Value, right: Value) -> Value:
@@ -190,8 +189,14 @@ def _identity(op: ast.cmpop, left: Value, right: Value) -> Value:
 def format_string(parts: Sequence[tuple[Value, str, str]]) -> Value:
     """An f-string: value, conversion and format of each part."""
     if all(isinstance(value, Const) for value, _, _ in parts):
-        return computed(lambda *values: "".join(_formatted(each, p) for each, p in zip(values, parts, strict=True)),
-                        [value for value, _, _ in parts], {}) or UNKNOWN
+        return (
+            computed(
+                lambda *values: "".join(_formatted(each, p) for each, p in zip(values, parts, strict=True)),
+                [value for value, _, _ in parts],
+                {},
+            )
+            or UNKNOWN
+        )
     joined: list[ast.expr] = []
     for value, conversion, spec in parts:
         if isinstance(value, Const) and not spec and not conversion:
@@ -207,8 +212,9 @@ def format_string(parts: Sequence[tuple[Value, str, str]]) -> Value:
 
 def _formatted(value: Any, part: tuple[Value, str, str]) -> str:
     _, conversion, spec = part
-    shown = {"r": repr, "s": str, "a": ascii}[conversion](value) if conversion else value
-    return format(shown, spec)
+    if conversion:
+        value = repr(value) if conversion == "r" else ascii(value) if conversion == "a" else str(value)
+    return format(value, spec)
 
 
 def subscript(owner: Value, index: Value) -> Value:
@@ -251,7 +257,10 @@ def method_call(owner: Value, name: str, args: Sequence[Value], kwargs: dict[str
     if isinstance(owner, Const) and name == "join" and args and isinstance(args[0], ListV):
         return _join(owner, args[0])
     if isinstance(owner, Const) and isinstance(owner.value, _FOLDED) and not name.startswith("_"):
-        return computed(lambda first, *rest, **named: getattr(first, name)(*rest, **named), [owner, *args], kwargs) or UNKNOWN
+        return (
+            computed(lambda first, *rest, **named: getattr(first, name)(*rest, **named), [owner, *args], kwargs)
+            or UNKNOWN
+        )
     return UNKNOWN
 
 
@@ -289,30 +298,32 @@ def external_call(name: str, args: Sequence[Value], kwargs: dict[str, Value], te
         if not args:
             return ListV([], kind)
         return ListV(list(args[0].items), kind) if isinstance(args[0], ListV) else UNKNOWN
-    if name in ("isinstance", "hasattr", "callable"):
-        return UNKNOWN
-    if name == "len" and args and isinstance(args[0], ListV | DictV):
-        return Const(len(args[0].items))
+    if name in ("len", "enumerate", "zip", "range"):
+        return _counted(name, args) or UNKNOWN
+    if name in _CHANGING:
+        return Sym(text or "", pure=False, pytype=_CHANGING[name])
+    return _pure_call(name, args, kwargs, text) if name in _PURE else UNKNOWN
+
+
+def _counted(name: str, args: Sequence[Value]) -> Value | None:
+    if name == "len" and args:
+        return Const(len(args[0].items)) if isinstance(args[0], ListV | DictV) else computed(len, args[:1], {})
     if name == "enumerate" and args and isinstance(args[0], ListV):
         return ListV([ListV([Const(i), each], "tuple") for i, each in enumerate(args[0].items)])
     if name == "zip" and all(isinstance(each, ListV) for each in args):
         rows = zip(*(each.items for each in args if isinstance(each, ListV)), strict=False)
         return ListV([ListV(list(row), "tuple") for row in rows])
     if name == "range":
-        return computed(lambda *bounds: list(range(*bounds))[:100], args, kwargs) or UNKNOWN
-    if name in _CHANGING:
-        return Sym(text or "", pure=False, pytype=_CHANGING[name])
-    if name in _PURE:
-        return _pure_call(name, args, kwargs, text)
-    return UNKNOWN
+        return computed(lambda *bounds: list(range(*bounds))[:100], args, {})
+    return None
 
 
 def _pure_call(name: str, args: Sequence[Value], kwargs: dict[str, Value], text: str | None) -> Value:
     found = computed(_PURE[name], args, kwargs)
     if found is not None:
-        if isinstance(found, Const) and not isinstance(found.value, str | bytes | int | float | bool | None):
-            found.src = text
-        elif name == "json.dumps":
+        if (
+            isinstance(found, Const) and not isinstance(found.value, str | bytes | int | float | bool | None)
+        ) or name == "json.dumps":
             found.src = text
         return found
     texts = [emit(each) for each in args]

@@ -28,7 +28,12 @@ def remove_unused(source: str, gone: Iterable[str]) -> str:
     module = cst.parse_module(source)
     changed = module.visit(_Remover(names))
     body = list(changed.body)
-    if body and not module.header and len(body) < len(module.body) and not any(each.comment for each in body[0].leading_lines):
+    if (
+        body
+        and not module.header
+        and len(body) < len(module.body)
+        and not any(each.comment for each in body[0].leading_lines)
+    ):
         body[0] = body[0].with_changes(leading_lines=[])
     if len(body) > 1 and len(body) < len(module.body) and _after_docstring(body) and not body[1].leading_lines:
         body[1] = body[1].with_changes(leading_lines=[cst.EmptyLine()])
@@ -44,7 +49,9 @@ class _Remover(cst.CSTTransformer):
     def _kept(self, aliases: Iterable[cst.ImportAlias]) -> list[cst.ImportAlias]:
         return [each for each in aliases if _bound(each) not in self.names]
 
-    def leave_ImportFrom(self, original_node: cst.ImportFrom, updated_node: cst.ImportFrom) -> cst.BaseSmallStatement | cst.RemovalSentinel:  # noqa: N802 - LibCST's naming
+    def leave_ImportFrom(  # noqa: N802 - LibCST's naming
+        self, original_node: cst.ImportFrom, updated_node: cst.ImportFrom
+    ) -> cst.BaseSmallStatement | cst.RemovalSentinel:
         if isinstance(updated_node.names, cst.ImportStar):
             return updated_node
         kept = self._kept(updated_node.names)
@@ -52,7 +59,9 @@ class _Remover(cst.CSTTransformer):
             return updated_node
         return updated_node.with_changes(names=_ended(kept, updated_node)) if kept else cst.RemoveFromParent()
 
-    def leave_Import(self, original_node: cst.Import, updated_node: cst.Import) -> cst.BaseSmallStatement | cst.RemovalSentinel:  # noqa: N802 - LibCST's naming
+    def leave_Import(  # noqa: N802 - LibCST's naming
+        self, original_node: cst.Import, updated_node: cst.Import
+    ) -> cst.BaseSmallStatement | cst.RemovalSentinel:
         kept = self._kept(updated_node.names)
         if len(kept) == len(updated_node.names):
             return updated_node
@@ -62,9 +71,10 @@ class _Remover(cst.CSTTransformer):
 
 
 def _ended(kept: list[cst.ImportAlias], node: cst.ImportFrom) -> list[cst.ImportAlias]:
-    if node.lpar is None or not isinstance(node.names[-1].comma, cst.Comma):  # type: ignore[index,union-attr] - no star here
-        return [*kept[:-1], kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)]
-    return [*kept[:-1], kept[-1].with_changes(comma=node.names[-1].comma)]  # type: ignore[index,union-attr] - no star here
+    """The last one ends as the last one did."""
+    assert not isinstance(node.names, cst.ImportStar)
+    last = node.names[-1].comma if node.lpar is not None else cst.MaybeSentinel.DEFAULT
+    return [*kept[:-1], kept[-1].with_changes(comma=last)]
 
 
 def _bound(alias: cst.ImportAlias) -> str:
@@ -134,7 +144,9 @@ def _comments(node: cst.CSTNode) -> list[cst.EmptyLine]:
 
 
 def _is_import(node: cst.CSTNode) -> bool:
-    return isinstance(node, cst.SimpleStatementLine) and any(isinstance(each, cst.Import | cst.ImportFrom) for each in node.body)
+    return isinstance(node, cst.SimpleStatementLine) and any(
+        isinstance(each, cst.Import | cst.ImportFrom) for each in node.body
+    )
 
 
 def _after_docstring(body: list[cst.BaseCompoundStatement | cst.SimpleStatementLine]) -> int:

@@ -12,14 +12,108 @@ __all__ = ["REDIS_METHODS", "kind_of", "normal", "words"]
 _ROWS = frozenset({"fetchrow", "fetchval", "fetch", "executemany", "acquire", "fetchmany"})
 _STATEMENTS = _ROWS | {"execute", "transaction", "close", "release", "prepare", "cursor"}
 REDIS_METHODS = frozenset(
-    """get set setex psetex setnx delete exists expire pexpire ttl pttl persist incr incrby decr decrby mget mset append
-    hget hset hgetall hdel hexists hincrby hkeys hvals hlen hmget hmset hsetnx lpush rpush lpop rpop lrange llen ltrim lrem
-    lindex sadd srem smembers sismember scard zadd zrem zrange zrevrange zscore zcard zincrby zrangebyscore publish pipeline
-    ping keys scan scan_iter flushdb getdel getset getex close aclose unlink rename type strlen execute""".split()
+    [
+        "get",
+        "set",
+        "setex",
+        "psetex",
+        "setnx",
+        "delete",
+        "exists",
+        "expire",
+        "pexpire",
+        "ttl",
+        "pttl",
+        "persist",
+        "incr",
+        "incrby",
+        "decr",
+        "decrby",
+        "mget",
+        "mset",
+        "append",
+        "hget",
+        "hset",
+        "hgetall",
+        "hdel",
+        "hexists",
+        "hincrby",
+        "hkeys",
+        "hvals",
+        "hlen",
+        "hmget",
+        "hmset",
+        "hsetnx",
+        "lpush",
+        "rpush",
+        "lpop",
+        "rpop",
+        "lrange",
+        "llen",
+        "ltrim",
+        "lrem",
+        "lindex",
+        "sadd",
+        "srem",
+        "smembers",
+        "sismember",
+        "scard",
+        "zadd",
+        "zrem",
+        "zrange",
+        "zrevrange",
+        "zscore",
+        "zcard",
+        "zincrby",
+        "zrangebyscore",
+        "publish",
+        "pipeline",
+        "ping",
+        "keys",
+        "scan",
+        "scan_iter",
+        "flushdb",
+        "getdel",
+        "getset",
+        "getex",
+        "close",
+        "aclose",
+        "unlink",
+        "rename",
+        "type",
+        "strlen",
+        "execute",
+    ]
 )
 _REDIS_ONLY = frozenset(
-    """setex psetex setnx expire ttl incr incrby hget hset hgetall hdel hexists lpush rpush lrange ltrim sadd srem smembers
-    sismember zadd zrange zscore publish getdel mget""".split()
+    [
+        "setex",
+        "psetex",
+        "setnx",
+        "expire",
+        "ttl",
+        "incr",
+        "incrby",
+        "hget",
+        "hset",
+        "hgetall",
+        "hdel",
+        "hexists",
+        "lpush",
+        "rpush",
+        "lrange",
+        "ltrim",
+        "sadd",
+        "srem",
+        "smembers",
+        "sismember",
+        "zadd",
+        "zrange",
+        "zscore",
+        "publish",
+        "getdel",
+        "mget",
+    ]
 )
 _CLICKHOUSE = frozenset({"execute", "query", "command", "insert", "close", "get_table_name", "result_rows"})
 
@@ -63,7 +157,9 @@ def _by_words(said: set[str], used: set[str]) -> str | None:
         return "websocket"
     if said & {"httpx", "aiohttp"} or {"http", "client"} <= said or {"http", "session"} <= said:
         return "http"
-    if said & {"db", "database", "conn", "connection", "pool", "cursor", "repo", "tx"} and used & (_STATEMENTS - {"close"}):
+    if said & {"db", "database", "conn", "connection", "pool", "cursor", "repo", "tx"} and used & (
+        _STATEMENTS - {"close"}
+    ):
         return "postgres"
     if "cache" in said and used & _REDIS_ONLY and used <= REDIS_METHODS:
         return "redis"
@@ -71,7 +167,7 @@ def _by_words(said: set[str], used: set[str]) -> str | None:
 
 
 def normal(path: tuple[str, ...]) -> tuple[str, str | None]:
-    """How the service is reached (``""``, ``pool``, ``pipeline``) and the driver's method; ``None`` for anything else."""
+    """How the service is reached (``""``, ``pool``, ``pipeline``) and the driver's method, if it is one."""
     rest = path[1:] if path[:1] == ("()",) else path
     through = ""
     for prefix in _PREFIXES:

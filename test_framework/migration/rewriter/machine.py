@@ -31,7 +31,6 @@ from test_framework.migration.rewriter.values import (
     StandIn,
     Sym,
     Value,
-    emit,
 )
 
 __all__ = ["Machine"]
@@ -57,6 +56,7 @@ class Machine:
         self._maybe = 0
         self._globals: dict[tuple[str, str], Value] = {}
         self._ops: dict[int, Op] = {}
+        self._class_values: dict[tuple[int, str], Value] = {}
 
     # What the readers of expressions and statements ask for.
 
@@ -147,9 +147,14 @@ class Machine:
         for (value, other), expr in zip((values, values[::-1]), (node.left, node.comparators[0]), strict=True):
             if isinstance(value, DictV) and isinstance(other, DictV):
                 self.trace.whole_compare = True
-            if isinstance(value, ListV) and isinstance(other, ListV) and value.items and isinstance(value.items[0], DictV):
+            if (
+                isinstance(value, ListV)
+                and isinstance(other, ListV)
+                and value.items
+                and isinstance(value.items[0], DictV)
+            ):
                 self.trace.whole_compare = True
-            if not value.raw or other.raw and isinstance(other, Const):
+            if not value.raw or (other.raw and isinstance(other, Const)):
                 continue
             if isinstance(node.ops[0], ast.Is | ast.IsNot) and isinstance(value, DictV | ListV):
                 if not isinstance(other, Const):
@@ -212,7 +217,11 @@ class Machine:
             if owner.name in ("mocker", "monkeypatch"):
                 return BoundMethod(owner, name)
             key = (owner.name, name)
-            return self.overrides.get(key) or folding.external_value(f"{owner.name}.{name}") or ModuleV(f"{owner.name}.{name}")
+            return (
+                self.overrides.get(key)
+                or folding.external_value(f"{owner.name}.{name}")
+                or ModuleV(f"{owner.name}.{name}")
+            )
         found = self.lookup(owner.module, name)
         if found is UNKNOWN:
             inner = self.library.find(f"{owner.name}.{name}")
@@ -233,9 +242,18 @@ class Machine:
     def member(self, cls: ClassV, name: str) -> tuple[ClassV, ast.stmt] | None:
         for each in self.ancestry(cls):
             for statement in each.node.body:
-                if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and statement.name == name:
+                if (
+                    isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+                    and statement.name == name
+                ):
                     return each, statement
-                targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target] if isinstance(statement, ast.AnnAssign) and statement.value else []
+                targets = (
+                    statement.targets
+                    if isinstance(statement, ast.Assign)
+                    else [statement.target]
+                    if isinstance(statement, ast.AnnAssign) and statement.value
+                    else []
+                )
                 if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                     return each, statement
         return None
@@ -258,10 +276,6 @@ class Machine:
             frame = Frame(owner.module, {}, "module", scope="<class>")
             self._class_values[id(statement), name] = evaluate(self, value, frame) if value else UNKNOWN
         return self._class_values[id(statement), name]
-
-    @property
-    def _class_values(self) -> dict[tuple[int, str], Value]:
-        return self.__dict__.setdefault("_class_cache", {})
 
     def attribute_of_instance(self, owner: Instance, name: str) -> Value:
         if name in owner.attributes:

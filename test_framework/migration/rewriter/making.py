@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, cast
 from test_framework.migration.rewriter.events import Frame, Patch
 from test_framework.migration.rewriter.mocks import is_mock_class, is_patch, origin_of
 from test_framework.migration.rewriter.modules import Module
-from test_framework.migration.rewriter.naming import absorb, holds_mock, tell_result
+from test_framework.migration.rewriter.naming import holds_mock, tell_result
 from test_framework.migration.rewriter.values import (
     UNKNOWN,
     BoundMethod,
     ClassV,
     Const,
     DictV,
-    Func,
     Instance,
     ModuleV,
     Root,
@@ -55,6 +54,8 @@ def configure(machine: Machine, root: Root, node: ast.Call, frame: Frame) -> Non
             machine.problem("a mock wraps something real")
         if keyword.arg == "new_callable":
             root.awaitable = "AsyncMock" in ast.unparse(keyword.value)
+        if keyword.arg == "name" and isinstance(keyword.value, ast.Constant):
+            root.target = root.target or str(keyword.value.value)
         if keyword.arg in _OPTIONS:
             continue
         value = machine.evaluate(keyword.value, frame)
@@ -107,7 +108,9 @@ def make_patch(
     if new is not None:
         value = machine.evaluate(new, frame)
     else:
-        root = Root(node, frame.scope, how, target=target, statement=machine.own_place.statement if machine.own_place else None)
+        root = Root(
+            node, frame.scope, how, target=target, statement=machine.own_place.statement if machine.own_place else None
+        )
         machine.trace.roots.append(root)
         configure(machine, root, node, frame)
         value = StandIn(root)
@@ -147,7 +150,11 @@ def put(machine: Machine, owner: Value, target: str, value: Value) -> None:
     where = machine.resolve(parent) if parent else UNKNOWN
     parts = parent.split(".")
     for cut in range(len(parts) - 1, 0, -1):
-        if not isinstance(where, ModuleV) or where.module is not None or machine.library.find(".".join(parts[:cut])) is None:
+        if (
+            not isinstance(where, ModuleV)
+            or where.module is not None
+            or machine.library.find(".".join(parts[:cut])) is None
+        ):
             break
         where = machine.resolve(".".join(parts[:cut]))
         for step in parts[cut:]:

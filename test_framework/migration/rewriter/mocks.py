@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 __all__ = [
     "ASSERTIONS",
-    "COUNTS",
     "CALLS",
+    "COUNTS",
     "dotted",
     "is_mock_class",
     "is_patch",

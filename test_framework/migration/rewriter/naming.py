@@ -20,7 +20,6 @@ from test_framework.migration.rewriter.values import (
     StandIn,
     Sym,
     Value,
-    emit,
 )
 
 if TYPE_CHECKING:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from test_framework.migration.rewriter.assertions import Assertions
 from test_framework.migration.rewriter.clickhouse_data import ClickHouseSeeds
-from test_framework.migration.rewriter.edits import Edits, Positions
+from test_framework.migration.rewriter.edits import Edits, FunctionEdit, Positions
 from test_framework.migration.rewriter.events import CannotTell, Check, Op, Patch, Setup, Trace
 from test_framework.migration.rewriter.kinds import kind_of, normal
 from test_framework.migration.rewriter.reading import Function, TestCase, is_unittest
@@ -19,7 +19,7 @@ from test_framework.migration.rewriter.sql_lines import sql_lines
 from test_framework.migration.rewriter.values import Const, ListV, Root, StandIn, Value
 from test_framework.migration.rewriter.wanted import Client, Seeds
 
-__all__ = ["Plan", "make_plan", "our_roots"]
+__all__ = ["Plan", "Planner", "make_plan", "our_roots"]
 
 _SETUPS = ("setup_method", "setup")
 _SUPPORTED = ("postgres", "redis", "clickhouse")
@@ -43,7 +43,8 @@ class Plan:
 def our_roots(trace: Trace) -> list[Root]:
     """The mocks that stand in for a service of ours, with the kind noted in each."""
     methods: dict[int, set[str]] = {}
-    for event in [*trace.ops, *trace.checks, *trace.setups]:
+    events: list[Op | Check | Setup] = [*trace.ops, *trace.checks, *trace.setups]
+    for event in events:
         method = normal(event.path if event.path[-1:] != ("()",) else event.path[:-1])[1]
         if method:
             methods.setdefault(id(event.root), set()).add(method)
@@ -65,7 +66,17 @@ def our_roots(trace: Trace) -> list[Root]:
 class Planner:
     """Makes the plan of one test. Raises CannotTell."""
 
-    def __init__(self, plan: Plan, positions: Positions, own: set[int], schema: Schema, functions: dict[str, Function], visited: Sequence[ast.AST], *, asyncio_marked: bool) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        positions: Positions,
+        own: set[int],
+        schema: Schema,
+        functions: dict[str, Function],
+        visited: Sequence[ast.AST],
+        *,
+        asyncio_marked: bool,
+    ) -> None:
         self.plan = plan
         self.trace = plan.trace
         self.edits = plan.edits
@@ -120,12 +131,20 @@ class Planner:
     def _family(self, root: Root) -> int:
         """Mocks that lead to each other are one service."""
         for other in self.trace.roots:
-            if any(isinstance(value, StandIn) and value.root is root for value in other.results.values()) and other is not root:
+            if (
+                any(isinstance(value, StandIn) and value.root is root for value in other.results.values())
+                and other is not root
+            ):
                 return self._family(other)
         return id(root)
 
     def _client(self, kind: str, root: Root) -> Client:
-        ops = [op for op in self.trace.ops if self._same_kind(op.root, kind) and normal(op.path)[1] not in (None, "pipeline", "transaction", "acquire", "close")]
+        ops = [
+            op
+            for op in self.trace.ops
+            if self._same_kind(op.root, kind)
+            and normal(op.path)[1] not in (None, "pipeline", "transaction", "acquire", "close")
+        ]
         direct = [op for op in ops if normal(op.path)[0] != "pipeline"]
         plain = [op for op in direct if not op.awaited]
         if kind == "redis":
@@ -151,7 +170,8 @@ class Planner:
         return any(_has_bytes(op.result) for op in ops if op.result is not None and op.configured)
 
     def _is_pool(self, root: Root) -> bool:
-        used = {event.path[0] for event in [*self.trace.ops, *self.trace.setups] if event.root is root and event.path}
+        events: list[Op | Setup] = [*self.trace.ops, *self.trace.setups]
+        used = {event.path[0] for event in events if event.root is root and event.path}
         return bool({"acquire", "connection"} & (used | {path[0] for path in root.results if path}))
 
     @property
@@ -171,7 +191,11 @@ class Planner:
         checked = {check.method for check in self.trace.checks}
         exact = self.trace.whole_compare
         self.redis = RedisSeeds(self.asker("redis"), checked) if "redis" in kinds else None
-        self.sql = SqlSeeds(Client("real_postgres"), self.schema, pinned=self._pinned, exact=exact, shared=self.pooled) if "postgres" in kinds else None
+        self.sql = (
+            SqlSeeds(Client("real_postgres"), self.schema, pinned=self._pinned, exact=exact, shared=self.pooled)
+            if "postgres" in kinds
+            else None
+        )
         self.clickhouse = ClickHouseSeeds(Client("real_clickhouse")) if "clickhouse" in kinds else None
         for op in self.trace.ops:
             if op.root.kind == "redis" and self.redis and not self._is_factory_call(op):
@@ -181,7 +205,11 @@ class Planner:
             elif op.root.kind == "clickhouse" and self.clickhouse and not self._is_factory_call(op):
                 self.clickhouse.take(op)
         found = Seeds()
-        for each in (self.redis.seeds if self.redis else None, sql_lines(self.sql) if self.sql else None, self.clickhouse.lines() if self.clickhouse else None):
+        for each in (
+            self.redis.seeds if self.redis else None,
+            sql_lines(self.sql) if self.sql else None,
+            self.clickhouse.lines() if self.clickhouse else None,
+        ):
             found.lines += each.lines if each else []
         return found
 
@@ -194,7 +222,10 @@ class Planner:
             return True
         told = {id(part) for setup in self.trace.setups for part in ast.walk(setup.place.statement)}
         return any(
-            isinstance(part, ast.Constant) and part.value == value.value and type(part.value) is type(value.value) and id(part) not in told
+            isinstance(part, ast.Constant)
+            and part.value == value.value
+            and type(part.value) is type(value.value)
+            and id(part) not in told
             for part in ast.walk(self.test)
         )
 
@@ -279,12 +310,14 @@ class Planner:
         mine = {id(setup.place.statement) for setup in self.trace.setups if setup.place.scope == root.scope}
         mine |= {id(part.statement) for part in self.trace.roots if part.scope == root.scope}
         return all(
-            id(each) in mine or isinstance(each, ast.Return | ast.Import | ast.ImportFrom)
+            id(each) in mine
+            or isinstance(each, ast.Return | ast.Import | ast.ImportFrom)
             or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant | ast.Yield))
             for each in function.body
         )
 
-    def edit(self, scope: str):  # type: ignore[no-untyped-def] # noqa: ANN201 - FunctionEdit, by the function's place
+    def edit(self, scope: str) -> FunctionEdit:
+        """The changes to a function of this file."""
         function = self.functions.get(scope)
         if function is None:
             raise CannotTell(f"{scope} is not in this file: change it there first")
@@ -334,7 +367,14 @@ class Planner:
         """What is put where a patch put the mock."""
         client = self.clients[id(root)]
         calls = [op for op in self.trace.ops if op.root is root and op.path == ()]
-        gives = any(path[:1] == ("()",) for path in [*root.results, *(op.path for op in self.trace.ops if op.root is root), *(s.path for s in self.trace.setups if s.root is root)])
+        gives = any(
+            path[:1] == ("()",)
+            for path in [
+                *root.results,
+                *(op.path for op in self.trace.ops if op.root is root),
+                *(s.path for s in self.trace.setups if s.root is root),
+            ]
+        )
         if not calls and not gives:
             return client.name
         if any(op.awaited for op in calls) or root.awaitable:
@@ -347,7 +387,9 @@ class Planner:
             if root is None or root.kind is None:
                 continue
             if "asyncpg." in patch.target or patch.target.startswith(("redis.", "clickhouse_connect.")):
-                raise CannotTell(f"{patch.target} is the driver itself: hand the client in, or give the code the test's address")
+                raise CannotTell(
+                    f"{patch.target} is the driver itself: hand the client in, or give the code the test's address"
+                )
             _PATCHES[patch.how](self, patch, root) if patch.how in _PATCHES else self._no_patch(patch)
             self.plan.rewritten += 1
 
@@ -366,7 +408,7 @@ class Planner:
             ]
         return [f"{holder}.setattr({patch.target_text}, {text})"]
 
-    def _patch_decorator(self, patch: Patch, root: Root) -> None:
+    def patch_decorator(self, patch: Patch, root: Root) -> None:
         edit = self.edit(self.scope)
         assert isinstance(patch.whole, ast.expr)
         edit.decorators_off.add(self.positions.of(patch.whole))
@@ -380,7 +422,7 @@ class Planner:
     def _is_giver(self, root: Root) -> bool:
         return self.replacement(root) != self.clients[id(root)].name
 
-    def _patch_with(self, patch: Patch, root: Root) -> None:
+    def patch_with(self, patch: Patch, root: Root) -> None:
         assert isinstance(patch.whole, ast.withitem) and patch.place is not None
         if patch.scope not in self.functions:
             raise CannotTell("a fixture of a conftest.py patches: change it there first")
@@ -397,7 +439,7 @@ class Planner:
         key = self.positions.of(block.body[0])
         self.edits.before[key] = [*self._setattr(holder, patch, root, patch.scope), *self.edits.before.get(key, [])]
 
-    def _patch_mocker(self, patch: Patch, root: Root) -> None:
+    def patch_mocker(self, patch: Patch, root: Root) -> None:
         statement = patch.place.statement if patch.place else None
         if statement is None or patch.scope not in self.functions:
             raise CannotTell("mocker.patch is used in a way that is not understood")
@@ -459,7 +501,9 @@ def _has_bytes(value: Value | None) -> bool:
 def _first_statement(node: Function) -> ast.stmt:
     body = node.body
     first = body[0]
-    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    is_text = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
     return body[1] if is_text and len(body) > 1 else first
 
 
@@ -468,16 +512,15 @@ _ADVICE = {
     "http": "take real_http_client and the real service: a person must say which, and what it answers",
 }
 _PATCHES = {
-    "decorator": Planner._patch_decorator,
-    "with": Planner._patch_with,
-    "mocker": Planner._patch_mocker,
+    "decorator": Planner.patch_decorator,
+    "with": Planner.patch_with,
+    "mocker": Planner.patch_mocker,
 }
 
 
-def make_plan(plan: Plan, **context: object) -> Plan:
+def make_plan(planner: Planner) -> None:
     """Plan one test; the reason is in the plan when that cannot be done."""
     try:
-        Planner(plan, **context).run()  # type: ignore[arg-type] - passed through
+        planner.run()
     except CannotTell as error:
-        plan.reason = str(error)
-    return plan
+        planner.plan.reason = str(error)

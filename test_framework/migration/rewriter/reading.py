@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -168,7 +169,10 @@ class Reading:
         first = self.test.node.body[0]
         self.machine.own_place = Place(first, first, frame.scope)
         parameters = [each.arg for each in self.test.node.args.args][1 if self.itself else 0 :]
-        for decorator, how in [*((each, "decorator") for each in reversed(own)), *((each, "class-decorator") for each in reversed(outer))]:
+        for decorator, how in [
+            *((each, "decorator") for each in reversed(own)),
+            *((each, "class-decorator") for each in reversed(outer)),
+        ]:
             if not isinstance(decorator, ast.Call) or not is_patch(decorator.func, self.module.imports):
                 continue
             name = parameters[len(found)] if len(found) < len(parameters) else None
@@ -182,14 +186,21 @@ class Reading:
             return
         for name in _SETUPS:
             for statement in self.test.cls.body:
-                if isinstance(statement, Function) and statement.name == name and fixture_options(statement, self.module) is None:
+                if (
+                    isinstance(statement, Function)
+                    and statement.name == name
+                    and fixture_options(statement, self.module) is None
+                ):
                     scope = f"{self.test.cls.name}.{name}"
-                    frame = Frame(self.module, {statement.args.args[0].arg: self.itself} if statement.args.args else {}, "setup", scope=scope)
+                    frame = Frame(
+                        self.module,
+                        {statement.args.args[0].arg: self.itself} if statement.args.args else {},
+                        "setup",
+                        scope=scope,
+                    )
                     self.trace.fixtures.add(scope)
-                    try:
+                    with contextlib.suppress(Finish):
                         self.machine.run_block(statement.body, frame, top=True)
-                    except Finish:
-                        pass
 
     def _parameter(self, name: str) -> Value:
         value = self.value_of(name)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from test_framework.migration.rewriter.events import CannotTell, Check, Op
-from test_framework.migration.rewriter.kinds import normal
+from test_framework.migration.rewriter.events import CannotTell, Op
 from test_framework.migration.rewriter.redis_data import RedisSeeds, text_of
 from test_framework.migration.rewriter.values import Const, DictV, Value, repr_of
 from test_framework.migration.rewriter.wanted import Client, is_any, said
@@ -104,7 +103,12 @@ def _seconds(value: Value) -> str:
 
 
 def _set(found: Said, seeds: RedisSeeds) -> list[str]:
-    if found.op is not None and found.op.configured and isinstance(found.op.result, Const) and not found.op.result.value:
+    if (
+        found.op is not None
+        and found.op.configured
+        and isinstance(found.op.result, Const)
+        and not found.op.result.value
+    ):
         return [f"assert {seeds.client.call(f'get({found.key()})')} == {text_of(Const('taken'), seeds.client, '')}"]
     return [
         *_stored(found, seeds, 1),
@@ -200,7 +204,9 @@ def _ltrim(found: Said, seeds: RedisSeeds) -> list[str]:
 def _member(found: Said, seeds: RedisSeeds) -> list[str]:
     key, client = found.key(), seeds.client
     members = [text_of(each, client, "a member") for each in found.args[1:] if not is_any(each)]
-    return [f"assert {client.call(f'sismember({key}, {member})')}" for member in members] or [f"assert {client.call(f'scard({key})')} > 0"]
+    return [f"assert {client.call(f'sismember({key}, {member})')}" for member in members] or [
+        f"assert {client.call(f'scard({key})')} > 0"
+    ]
 
 
 def _sismember(found: Said, seeds: RedisSeeds) -> list[str]:
@@ -236,7 +242,9 @@ _MAKERS: dict[str, Callable[[Said, RedisSeeds], list[str]]] = {
     "psetex": _setex,
     "setnx": _set,
     **dict.fromkeys(("delete", "unlink"), _gone),
-    **dict.fromkeys(("get", "exists", "hgetall", "lrange", "llen", "smembers", "scard", "ttl", "zrange", "zcard"), _read),
+    **dict.fromkeys(
+        ("get", "exists", "hgetall", "lrange", "llen", "smembers", "scard", "ttl", "zrange", "zcard"), _read
+    ),
     **dict.fromkeys(("hget", "hexists"), _hash_field),
     "hset": _hset,
     "hdel": _hdel,

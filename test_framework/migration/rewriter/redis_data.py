@@ -4,16 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from test_framework.migration.rewriter.events import CannotTell, Check, Op
+from test_framework.migration.rewriter.events import CannotTell, Op
 from test_framework.migration.rewriter.kinds import REDIS_METHODS, normal
 from test_framework.migration.rewriter.values import UNKNOWN, Const, DictV, ListV, StandIn, Sym, Value, repr_of, truth
 from test_framework.migration.rewriter.wanted import Client, Seeds, said
 
 __all__ = ["RedisSeeds", "text_of"]
 
-_READS = frozenset({"get", "exists", "hgetall", "hget", "lrange", "llen", "smembers", "sismember", "scard", "ttl", "mget", "zscore", "zrange", "keys", "hexists", "lpop", "rpop", "getdel", "zcard", "hlen", "hkeys", "scan_iter"})  # fmt: skip
+_READS = frozenset(
+    [
+        "get",
+        "exists",
+        "hgetall",
+        "hget",
+        "hexists",
+        "hlen",
+        "hkeys",
+        "lrange",
+        "llen",
+        "lpop",
+        "rpop",
+        "smembers",
+        "sismember",
+        "scard",
+        "ttl",
+        "mget",
+        "zscore",
+        "zrange",
+        "zcard",
+        "keys",
+        "getdel",
+        "scan_iter",
+    ]
+)
 _QUIET = frozenset({"ping", "close", "aclose", "execute", "pipeline", "flushdb", "type"})
-_MAKES = {"set": "string", "setex": "string", "psetex": "string", "setnx": "string", "incr": "string", "incrby": "string", "decr": "string", "decrby": "string", "append": "string", "hset": "hash", "hincrby": "hash", "hmset": "hash", "lpush": "list", "rpush": "list", "sadd": "set", "zadd": "zset", "zincrby": "zset", "mset": "string", "getset": "string"}  # fmt: skip
+_MAKES = {
+    **dict.fromkeys(
+        ["set", "setex", "psetex", "setnx", "incr", "incrby", "decr", "decrby", "append", "mset", "getset"], "string"
+    ),
+    **dict.fromkeys(("hset", "hincrby", "hmset"), "hash"),
+    **dict.fromkeys(("lpush", "rpush"), "list"),
+    "sadd": "set",
+    **dict.fromkeys(("zadd", "zincrby"), "zset"),
+}
 _REMOVES = frozenset({"delete", "unlink", "getdel"})
 
 
@@ -56,7 +89,9 @@ class RedisSeeds:
         """One call. Raises CannotTell when no data would make the server answer like that."""
         _, method = normal(op.path)
         if method is None or method not in REDIS_METHODS:
-            raise CannotTell(f"{'.'.join(step for step in op.path if step != '()') or 'a call'} has no counterpart in Redis")
+            raise CannotTell(
+                f"{'.'.join(step for step in op.path if step != '()') or 'a call'} has no counterpart in Redis"
+            )
         if op.raises:
             raise CannotTell(f"{method} was told to raise {op.raises}: a real server fails in another way")
         if not op.complete_arguments:
@@ -70,7 +105,9 @@ class RedisSeeds:
 
     def key(self, op: Op, number: int = 0) -> str:
         names = ("name", "key", "names")
-        value = op.args[number] if len(op.args) > number else next((op.kwargs[n] for n in names if n in op.kwargs), None)
+        value = (
+            op.args[number] if len(op.args) > number else next((op.kwargs[n] for n in names if n in op.kwargs), None)
+        )
         # By its value, whatever the test calls it: equal keys must be seen to be equal.
         if isinstance(value, Const) and isinstance(value.value, str):
             return repr_of(value.value)
@@ -101,7 +138,7 @@ class RedisSeeds:
         if method in _REMOVES:
             self.removed.add(key)
 
-    def _get(self, op: Op, key: str, value: Value) -> None:
+    def answer_text(self, op: Op, key: str, value: Value) -> None:
         if isinstance(value, Const) and value.value is None:
             return
         if isinstance(value, Const) and not isinstance(value.value, str | bytes):
@@ -109,14 +146,14 @@ class RedisSeeds:
         text = text_of(value, self.client, f"the value of {key}")
         self._put(op, key, "string", f"set({key}, {text})", text)
 
-    def _exists(self, op: Op, key: str, value: Value) -> None:
+    def answer_exists(self, op: Op, key: str, value: Value) -> None:
         known = truth(value)
         if known is None:
             raise CannotTell("whether the key exists is not said")
         if known:
             self._put(op, key, "string", f'set({key}, "1")', '"1"')
 
-    def _hgetall(self, op: Op, key: str, value: Value) -> None:
+    def answer_hash(self, op: Op, key: str, value: Value) -> None:
         if not isinstance(value, DictV):
             raise CannotTell("what hgetall answers is not said")
         if not value.items:
@@ -128,7 +165,7 @@ class RedisSeeds:
             items.append(f"{text_of(Const(field), self.client, 'a field')}: {text_of(each, self.client, 'a field')}")
         self._put(op, key, "hash", f"hset({key}, mapping={{{', '.join(items)}}})")
 
-    def _hget(self, op: Op, key: str, value: Value) -> None:
+    def answer_field(self, op: Op, key: str, value: Value) -> None:
         if isinstance(value, Const) and value.value is None:
             return
         field = said(op.args[1] if len(op.args) > 1 else op.kwargs.get("key"), "the field")
@@ -137,7 +174,7 @@ class RedisSeeds:
             return
         self._put(op, key, "hash", f"hset({key}, {field}, {text})")
 
-    def _list(self, op: Op, key: str, value: Value) -> None:
+    def answer_list(self, op: Op, key: str, value: Value) -> None:
         if op.method in ("lpop", "rpop"):
             items = [] if isinstance(value, Const) and value.value is None else [value]
         elif op.method == "llen":
@@ -150,7 +187,7 @@ class RedisSeeds:
             texts = ", ".join(text_of(each, self.client, "an item") for each in items)
             self._put(op, key, "list", f"rpush({key}, {texts})")
 
-    def _set(self, op: Op, key: str, value: Value) -> None:
+    def answer_set(self, op: Op, key: str, value: Value) -> None:
         if op.method == "sismember":
             items = [op.args[1]] if truth(value) and len(op.args) > 1 else []
         elif op.method == "scard":
@@ -163,9 +200,11 @@ class RedisSeeds:
             texts = ", ".join(text_of(each, self.client, "a member") for each in items)
             self._put(op, key, "set", f"sadd({key}, {texts})")
 
-    def _zset(self, op: Op, key: str, value: Value) -> None:
+    def answer_zset(self, op: Op, key: str, value: Value) -> None:
         if op.method == "zscore":
-            scores = [] if isinstance(value, Const) and value.value is None else [(op.args[1], said(value, "the score"))]
+            scores = (
+                [] if isinstance(value, Const) and value.value is None else [(op.args[1], said(value, "the score"))]
+            )
         elif op.method == "zcard":
             scores = [(Const(f"member-{n}"), str(n)) for n in range(_number(value))]
         elif isinstance(value, ListV):
@@ -180,7 +219,7 @@ class RedisSeeds:
             texts = ", ".join(f"{text_of(each, self.client, 'a member')}: {score}" for each, score in scores)
             self._put(op, key, "zset", f"zadd({key}, {{{texts}}})")
 
-    def _ttl(self, op: Op, key: str, value: Value) -> None:
+    def answer_ttl(self, op: Op, key: str, value: Value) -> None:
         seconds = _number(value)
         if seconds == -2:
             return
@@ -190,15 +229,15 @@ class RedisSeeds:
         elif seconds > 0 and key in self.seeded:
             self.seeds.add(op, self.client.call(f"expire({key}, {seconds})"))
 
-    def _mget(self, op: Op, value: Value) -> None:
+    def answer_many(self, op: Op, value: Value) -> None:
         keys = op.args[0].items if op.args and isinstance(op.args[0], ListV) else op.args
         if not isinstance(value, ListV) or len(value.items) != len(keys):
             raise CannotTell("what mget answers is not said")
         for key, each in zip(keys, value.items, strict=True):
             if said(key, "a key") not in self.keys:
-                self._get(op, said(key, "a key"), each)
+                self.answer_text(op, said(key, "a key"), each)
 
-    def _keys(self, op: Op, value: Value) -> None:
+    def answer_keys(self, op: Op, value: Value) -> None:
         if not isinstance(value, ListV):
             raise CannotTell(f"what {op.method} answers is not said")
         for each in value.items:
@@ -207,7 +246,7 @@ class RedisSeeds:
                 self._put(op, key, "string", f'set({key}, "1")', '"1"')
 
     def _write(self, op: Op, method: str) -> None:
-        if method in ("publish",):
+        if method == "publish":
             return
         if method == "mset":
             mapping = op.args[0] if op.args else UNKNOWN
@@ -216,16 +255,20 @@ class RedisSeeds:
             return
         wanted = truth(op.result) if op.configured and op.result is not None else None
         for number in range(len(op.args)) if method in _REMOVES else [0]:
-            self._write_one(op, method, self.key(op, number), wanted)
+            self._write_one(op, method, self.key(op, number), wanted=wanted)
 
-    def _write_one(self, op: Op, method: str, key: str, wanted: bool | None) -> None:
+    def _write_one(self, op: Op, method: str, key: str, *, wanted: bool | None) -> None:
         if method in ("incr", "incrby", "decr", "decrby") and op.configured and key not in self.keys:
             self._count(op, method, key)
         elif method in ("set", "setnx") and wanted is False:
             if key not in self.keys:
                 self._put(op, key, "string", f'set({key}, "taken")', '"taken"')
             return
-        elif method in _NEEDS_SOMETHING and key not in self.keys and (wanted or (wanted is None and method in self.checked)):
+        elif (
+            method in _NEEDS_SOMETHING
+            and key not in self.keys
+            and (wanted or (wanted is None and method in self.checked))
+        ):
             self._put(op, key, *_NEEDS_SOMETHING[method](self, op, key))
         if method in _MAKES:
             self.keys[key] = _MAKES[method]
@@ -261,21 +304,21 @@ def _number(value: Value) -> int:
 
 
 _READERS: dict[str, Callable[[RedisSeeds, Op, str, Value], None]] = {
-    "get": RedisSeeds._get,
-    "getdel": RedisSeeds._get,
-    "exists": RedisSeeds._exists,
-    "hgetall": RedisSeeds._hgetall,
-    "hget": RedisSeeds._hget,
-    "hexists": RedisSeeds._hget,
-    **dict.fromkeys(("lrange", "llen", "lpop", "rpop"), RedisSeeds._list),
-    **dict.fromkeys(("smembers", "sismember", "scard"), RedisSeeds._set),
-    **dict.fromkeys(("zscore", "zrange", "zcard"), RedisSeeds._zset),
-    "ttl": RedisSeeds._ttl,
+    "get": RedisSeeds.answer_text,
+    "getdel": RedisSeeds.answer_text,
+    "exists": RedisSeeds.answer_exists,
+    "hgetall": RedisSeeds.answer_hash,
+    "hget": RedisSeeds.answer_field,
+    "hexists": RedisSeeds.answer_field,
+    **dict.fromkeys(("lrange", "llen", "lpop", "rpop"), RedisSeeds.answer_list),
+    **dict.fromkeys(("smembers", "sismember", "scard"), RedisSeeds.answer_set),
+    **dict.fromkeys(("zscore", "zrange", "zcard"), RedisSeeds.answer_zset),
+    "ttl": RedisSeeds.answer_ttl,
 }
 _MANY: dict[str, Callable[[RedisSeeds, Op, Value], None]] = {
-    "mget": RedisSeeds._mget,
-    "keys": RedisSeeds._keys,
-    "scan_iter": RedisSeeds._keys,
+    "mget": RedisSeeds.answer_many,
+    "keys": RedisSeeds.answer_keys,
+    "scan_iter": RedisSeeds.answer_keys,
 }
 _NEEDS_SOMETHING: dict[str, Callable[[RedisSeeds, Op, str], tuple[str, str, str]]] = {
     "delete": RedisSeeds.something,

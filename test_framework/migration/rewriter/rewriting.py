@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -14,14 +13,15 @@ from test_framework.migration.rewriter.context import Context
 from test_framework.migration.rewriter.edits import Edits, Positions, apply
 from test_framework.migration.rewriter.imports import add_statements, remove_unused, used_names
 from test_framework.migration.rewriter.modules import Module
-from test_framework.migration.rewriter.plan import Plan, make_plan, our_roots
-from test_framework.migration.rewriter.reading import Fixtures, Function, Reading, find_tests, fixture_options, is_test_class
+from test_framework.migration.rewriter.plan import Plan, Planner, make_plan, our_roots
+from test_framework.migration.rewriter.reading import Fixtures, Function, Reading, find_tests, fixture_options
 from test_framework.migration.rewriter.safety import trouble
 
 __all__ = ["MARK", "Rewrite", "rewrite_file"]
 
 MARK = "# real-services:"
 _OURS = frozenset({Category.DATABASE, Category.REDIS, Category.CLICKHOUSE, Category.WEBSOCKET, Category.HTTP})
+_SERVICES = _OURS - {Category.HTTP}
 _HINTS = ("mock", "Mock", "patch")
 
 
@@ -58,7 +58,7 @@ def rewrite_file(source: str, report: FileReport | None = None, context: Context
         context: of the file; without one only the file itself is seen.
     """
     others = _left_alone(report)
-    plain = Rewrite(source, untouched=len(others), left_alone=tuple(sorted({each for each in others})))
+    plain = Rewrite(source, untouched=len(others), left_alone=tuple(sorted(set(others))))
     context = context or Context()
     if not any(hint in source for hint in _HINTS) and not _asks_conftest(source, context):
         return plain
@@ -120,7 +120,7 @@ class _File:
                 trace.problems.append("the test and what it calls are nested too deep to follow")
             plan = Plan(test, trace, ours=our_roots(trace))
             if plan.ours:
-                make_plan(
+                planner = Planner(
                     plan,
                     positions=self.positions,
                     own=self.own,
@@ -129,6 +129,7 @@ class _File:
                     visited=reading.machine.visited,
                     asyncio_marked=self.context.asyncio_auto or _is_marked(test.node, test.cls, self.tree),
                 )
+                make_plan(planner)
             yield plan
 
     def _agree(self, plans: list[Plan]) -> None:
@@ -163,7 +164,7 @@ class _File:
             changed=text != self.source,
             rewritten=len(good),
             marked=len(notes),
-            complete=not notes,
+            complete=not notes and not _mocks_of_ours(text, self.context.name),
             notes=tuple(notes),
         )
 
@@ -184,10 +185,16 @@ class _File:
         asked = {
             each.arg
             for scope, node in self.functions.items()
-            if scope not in changed
+            if scope not in changed and (node.name.startswith("test") or fixture_options(node, self.module) is not None)
             for each in [*node.args.args, *node.args.kwonlyargs]
         }
-        asked |= {node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+        asked |= {
+            part.value
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("usefixtures", "getfixturevalue"))
+            for part in node.args
+            if isinstance(part, ast.Constant) and isinstance(part.value, str)
+        }
         return {
             self.positions.of(self.functions[scope])
             for scope in given - kept
@@ -244,6 +251,15 @@ _FIXTURES = {
 }
 
 
+def _mocks_of_ours(text: str, name: str) -> bool:
+    """Whether the scanner still sees a mock of a service."""
+    from test_framework.migration.scanner import scan_source
+
+    return any(
+        use.category in _SERVICES and not use.kind.startswith("monkeypatch") for use in scan_source(text, name).uses
+    )
+
+
 def _fixture(name: str, *, anyio: bool) -> str:
     text = _FIXTURES[name]
     decorator = "pytest_asyncio.fixture" if text.startswith("async") and not anyio else "pytest.fixture"
@@ -263,5 +279,7 @@ def _scopes(tree: ast.Module) -> Iterator[tuple[str, Function]]:
 def _is_marked(node: Function, cls: ast.ClassDef | None, tree: ast.Module) -> bool:
     """Whether pytest-asyncio or anyio runs the test anyway."""
     texts = [ast.unparse(each) for each in [*node.decorator_list, *(cls.decorator_list if cls else [])]]
-    texts += [ast.unparse(each) for each in tree.body if isinstance(each, ast.Assign) and "pytestmark" in ast.unparse(each)]
+    texts += [
+        ast.unparse(each) for each in tree.body if isinstance(each, ast.Assign) and "pytestmark" in ast.unparse(each)
+    ]
     return any("asyncio" in text or "anyio" in text for text in texts)

@@ -41,7 +41,11 @@ def assertions_of(node: ast.AST) -> int:
             count += 1
         elif isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute):
             name = part.func.attr
-            count += name in ASSERTIONS or name in ("raises", "warns", "fail") or (name.startswith("assert") and name[6:7].isupper())
+            count += (
+                name in ASSERTIONS
+                or name in ("raises", "warns", "fail")
+                or (name.startswith("assert") and name[6:7].isupper())
+            )
     return count
 
 
@@ -80,5 +84,6 @@ def _named(tree: ast.Module) -> list[tuple[str, Function]]:
 
 def _is_empty(node: Function) -> bool:
     return all(
-        isinstance(each, ast.Pass) or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)) for each in node.body
+        isinstance(each, ast.Pass) or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+        for each in node.body
     )

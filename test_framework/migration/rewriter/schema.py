@@ -41,7 +41,9 @@ class Schema:
         name = name.lower()
         if "." in name:
             return self.tables.get(name)
-        return next((self.tables[key] for s in SEARCH_PATH if (key := f"{s}.{name}" if s else name) in self.tables), None)
+        return next(
+            (self.tables[key] for s in SEARCH_PATH if (key := f"{s}.{name}" if s else name) in self.tables), None
+        )
 
 
 @lru_cache(maxsize=4)
@@ -91,7 +93,9 @@ def _column(node: object) -> Column:
 
     assert isinstance(node, exp.ColumnDef)
     kinds = [each.args.get("kind") for each in node.args.get("constraints") or ()]
-    has_default = any(isinstance(each, exp.DefaultColumnConstraint | exp.GeneratedAsIdentityColumnConstraint) for each in kinds)
+    has_default = any(
+        isinstance(each, exp.DefaultColumnConstraint | exp.GeneratedAsIdentityColumnConstraint) for each in kinds
+    )
     strict = any(
         (isinstance(each, exp.NotNullColumnConstraint) and not each.args.get("allow_null"))
         or isinstance(each, exp.PrimaryKeyColumnConstraint)

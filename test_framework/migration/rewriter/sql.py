@@ -17,8 +17,8 @@ __all__ = ["Statement", "read_sql"]
 class Statement:
     """``given`` are the columns that an INSERT or UPDATE fills, ``where`` what a row must equal to be met.
 
-    ``shown`` maps the names of the result to columns; ``shape`` is ``rows``, ``count`` or ``exists``; ``star`` says that
-    all columns are shown. ``others`` are columns that a condition mentions which no row can be made to meet for sure.
+    ``shown`` maps the names of the result to columns; ``shape`` is ``rows``, ``count`` or ``exists``; ``star``: all
+    columns are shown. ``others`` are columns that a condition mentions which no row can be made to meet for sure.
     """
 
     verb: str
@@ -52,7 +52,9 @@ def _parsed(text: str, dialect: str) -> Any:
     return found[0]
 
 
-def read_sql(text: str, args: Sequence[Value], named: Mapping[str, Value] | None = None, *, dialect: str = "postgres") -> Statement:
+def read_sql(
+    text: str, args: Sequence[Value], named: Mapping[str, Value] | None = None, *, dialect: str = "postgres"
+) -> Statement:
     """Read one statement with its arguments. Raises CannotTell."""
     from sqlglot import exp
 
@@ -100,7 +102,11 @@ class _Reader:
         if isinstance(node, exp.Null):
             return Const(None)
         if isinstance(node, exp.Literal):
-            return Const(str(node.this)) if node.is_string else Const(float(node.this) if "." in node.this else int(node.this))
+            return (
+                Const(str(node.this))
+                if node.is_string
+                else Const(float(node.this) if "." in node.this else int(node.this))
+            )
         return UNKNOWN
 
     def insert(self, tree: Any) -> Statement:
@@ -160,7 +166,9 @@ class _Reader:
         if tree.args.get("group"):
             statement.groups = [each.name for each in tree.args["group"].expressions]
         for order in tree.args["order"].expressions if tree.args.get("order") else ():
-            statement.computed.update(column.name for column in order.find_all(exp.Column) if column.name not in statement.shown)
+            statement.computed.update(
+                column.name for column in order.find_all(exp.Column) if column.name not in statement.shown
+            )
         return statement
 
     def projection(self, expressions: Sequence[Any], statement: Statement) -> None:
@@ -175,7 +183,9 @@ class _Reader:
                     statement.star = True
                 else:
                     statement.shown[name or inner.name] = inner.name
-            elif isinstance(inner, exp.Count) and (isinstance(inner.this, exp.Star | exp.Literal) or inner.this is None):
+            elif isinstance(inner, exp.Count) and (
+                isinstance(inner.this, exp.Star | exp.Literal) or inner.this is None
+            ):
                 if len(expressions) == 1:
                     statement.shape = "count"
                 else:
@@ -194,9 +204,13 @@ class _Reader:
                 if value is UNKNOWN:
                     raise CannotTell(f"the value of {each.this.name} in the query cannot be told from the source")
                 statement.where[each.this.name] = value
-            elif isinstance(each, exp.EQ) and isinstance(each.this, exp.Lower) and isinstance(each.this.this, exp.Column):
+            elif (
+                isinstance(each, exp.EQ) and isinstance(each.this, exp.Lower) and isinstance(each.this.this, exp.Column)
+            ):
                 statement.others.add(each.this.this.name)
-            elif isinstance(each, exp.Is) and isinstance(each.expression, exp.Null) and isinstance(each.this, exp.Column):
+            elif (
+                isinstance(each, exp.Is) and isinstance(each.expression, exp.Null) and isinstance(each.this, exp.Column)
+            ):
                 statement.where[each.this.name] = Const(None)
             elif isinstance(each, exp.Column):
                 statement.where[each.name] = Const(True)  # noqa: FBT003 - the constant itself

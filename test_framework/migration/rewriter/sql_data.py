@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 
 from test_framework.migration.rewriter.events import CannotTell, Op
 from test_framework.migration.rewriter.kinds import normal
-from test_framework.migration.rewriter.schema import Column, Schema, Table
+from test_framework.migration.rewriter.schema import Schema
 from test_framework.migration.rewriter.sql import Statement, read_sql
-from test_framework.migration.rewriter.sql_types import column_type, fits
-from test_framework.migration.rewriter.values import UNKNOWN, Const, DictV, ListV, StandIn, Sym, Value, emit, repr_of
-from test_framework.migration.rewriter.wanted import Client, Seeds, said
+from test_framework.migration.rewriter.values import UNKNOWN, Const, DictV, ListV, StandIn, Sym, Value, emit
+from test_framework.migration.rewriter.wanted import Client
 
 __all__ = ["Need", "SqlSeeds"]
 
@@ -64,7 +63,9 @@ class SqlSeeds:
         exact: the test compares whole rows.
     """
 
-    def __init__(self, client: Client, schema: Schema, *, pinned: Callable[[Value], bool], exact: bool, shared: bool) -> None:
+    def __init__(
+        self, client: Client, schema: Schema, *, pinned: Callable[[Value], bool], exact: bool, shared: bool
+    ) -> None:
         self.client = client
         self.schema = schema
         self.pinned = pinned
@@ -82,7 +83,9 @@ class SqlSeeds:
         if method in _QUIET or op.path == ("()",) or (method is None and op.path[-2:-1] == ("transaction",)):
             return
         if method is None or method not in _ASKS:
-            raise CannotTell(f"{'.'.join(step for step in op.path if step != '()') or 'a call'} has no counterpart in asyncpg")
+            raise CannotTell(
+                f"{'.'.join(step for step in op.path if step != '()') or 'a call'} has no counterpart in asyncpg"
+            )
         for statement in self.read(op):
             self._one(op, method, statement)
 
@@ -110,7 +113,7 @@ class SqlSeeds:
             return
         need = self.need(statement.table, op)
         need.star = need.star or statement.star
-        need.sample({name: UNKNOWN for name in sorted(statement.columns - {"#count"})})
+        need.sample(dict.fromkeys(sorted(statement.columns - {"#count"}), UNKNOWN))
         need.sample({**statement.given, **statement.where})
         if statement.verb == "insert":
             self._insert(op, statement, need)
@@ -149,7 +152,13 @@ class SqlSeeds:
                 result = "0"
             for row in rows:
                 need.sample(row)
-                before.update({name: value for name, value in row.items() if name not in statement.given and name not in statement.computed})
+                before.update(
+                    {
+                        name: value
+                        for name, value in row.items()
+                        if name not in statement.given and name not in statement.computed
+                    }
+                )
                 for name in statement.computed & set(row):
                     earlier = row[name]
                     if isinstance(earlier, Const) and isinstance(earlier.value, int):
@@ -160,7 +169,11 @@ class SqlSeeds:
                 before.setdefault(name, Const(0))
         if not str(result).endswith("0"):
             self._row(op, need, before)
-        (need.deleted.append(statement.where) if statement.verb == "delete" else need.updated.append((statement.where, statement.given)))
+        (
+            need.deleted.append(statement.where)
+            if statement.verb == "delete"
+            else need.updated.append((statement.where, statement.given))
+        )
 
     def _select(self, op: Op, method: str, statement: Statement, need: Need) -> None:
         if not op.configured or isinstance(op.result, StandIn):
@@ -174,17 +187,29 @@ class SqlSeeds:
             return
         rows = self._answers(op, statement)
         if statement.others and rows and statement.others - set(rows[0]):
-            raise CannotTell(f"a person must choose rows that the condition on {', '.join(sorted(statement.others))} lets through")
+            raise CannotTell(
+                f"a person must choose rows that the condition on {', '.join(sorted(statement.others))} lets through"
+            )
         need.several = need.several or len(rows) > 1
         for row in rows:
             need.sample(row)
             for name, value in statement.where.items():
-                if name in row and not same(row[name], value) and emit(value) is not None and isinstance(row[name], Const) and isinstance(value, Const):
+                if (
+                    name in row
+                    and not same(row[name], value)
+                    and emit(value) is not None
+                    and isinstance(row[name], Const)
+                    and isinstance(value, Const)
+                ):
                     raise CannotTell(f"the row that the mock gives has another {name} than the query asks for")
             self._row(op, need, {**statement.where, **row}, alone=len(rows) == 1)
 
     def _count(self, op: Op, statement: Statement, need: Need) -> None:
-        if not isinstance(op.result, Const) or not isinstance(op.result.value, int) or not 0 <= op.result.value <= _MOST:
+        if (
+            not isinstance(op.result, Const)
+            or not isinstance(op.result.value, int)
+            or not 0 <= op.result.value <= _MOST
+        ):
             raise CannotTell("how many rows there are is not said, or too many")
         if statement.others and op.result.value:
             raise CannotTell("a person must choose rows that the query's condition lets through")

@@ -9,7 +9,7 @@ from test_framework.migration.rewriter.schema import Column, Table
 from test_framework.migration.rewriter.sql import Statement
 from test_framework.migration.rewriter.sql_data import Need, SqlSeeds, same
 from test_framework.migration.rewriter.sql_types import column_type, fits
-from test_framework.migration.rewriter.values import UNKNOWN, Const, Value, emit, repr_of
+from test_framework.migration.rewriter.values import UNKNOWN, Const, Value, emit
 from test_framework.migration.rewriter.wanted import Client, Seeds, is_any, said
 
 __all__ = ["sql_assertion", "sql_lines", "sql_not_called", "sql_total"]
@@ -51,7 +51,9 @@ def _fill_table(seeds: SqlSeeds, need: Need, table: Table, found: Seeds) -> None
     for number, (op, row) in enumerate(need.rows):
         _parents(seeds, op, row, table, found)
         literal = {
-            name: _something(column, number) for name, column in table.columns.items() if column.needed and name not in row
+            name: _something(column, number)
+            for name, column in table.columns.items()
+            if column.needed and name not in row
         }
         found.add(op, seeds.client.call(_insert(need.name, row, literal)))
     for row in need.inserted:
@@ -65,12 +67,21 @@ def _parents(seeds: SqlSeeds, op: Op, row: dict[str, Value], table: Table, found
         if column is None or column.parent is None or (isinstance(value, Const) and value.value is None):
             continue
         parent, key = column.parent
-        if any(same(value, other.get(key, UNKNOWN)) for need in seeds.needs.values() for _, other in need.rows if seeds.schema.find(need.name) is seeds.schema.find(parent)):
+        if any(
+            same(value, other.get(key, UNKNOWN))
+            for need in seeds.needs.values()
+            for _, other in need.rows
+            if seeds.schema.find(need.name) is seeds.schema.find(parent)
+        ):
             continue
         above = seeds.schema.find(parent)
         if above is None:
             continue
-        literal = {each.name: _something(each, len(found.lines)) for each in above.columns.values() if each.needed and each.name != key}
+        literal = {
+            each.name: _something(each, len(found.lines))
+            for each in above.columns.values()
+            if each.needed and each.name != key
+        }
         found.add(op, seeds.client.call(_insert(parent, {key: value}, literal, more=" ON CONFLICT DO NOTHING")))
 
 
@@ -115,7 +126,7 @@ def _make_table(seeds: SqlSeeds, need: Need, found: Seeds, *, known: bool) -> No
     kind = "TEMPORARY TABLE" if known else "TABLE"
     found.add(need.first, seeds.client.call(f'execute("CREATE {kind} {need.name} ({", ".join(columns)})")'))
     plain = [row for _, row in need.rows]
-    for number, (op, row) in enumerate(need.rows):
+    for op, row in need.rows:
         line = seeds.client.call(_insert(need.name, row))
         if plain.count(row) > 1 or not row:
             found.lines.append((op, line))
@@ -152,7 +163,11 @@ def _counting(client: Client, table: str, where: dict[str, Value]) -> str:
 
 
 def _known(values: dict[str, Value]) -> dict[str, Value]:
-    return {name: value for name, value in values.items() if value is not UNKNOWN and not is_any(value) and emit(value) is not None}
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not UNKNOWN and not is_any(value) and emit(value) is not None
+    }
 
 
 def sql_assertion(statement: Statement, seeds: SqlSeeds) -> list[str]:
@@ -183,7 +198,11 @@ def sql_total(ops: Sequence[Op], seeds: SqlSeeds) -> list[str]:
     """How many rows there are when all of ``ops`` inserted into one table of the test's own."""
     statements = [statement for op in ops for statement in seeds.read(op)]
     tables = {statement.table for statement in statements}
-    if len(tables) != 1 or any(each.verb != "insert" or each.conflict for each in statements) or any(op.conditional or op.raises for op in ops):
+    if (
+        len(tables) != 1
+        or any(each.verb != "insert" or each.conflict for each in statements)
+        or any(op.conditional or op.raises for op in ops)
+    ):
         return []
     table = tables.pop()
     need = seeds.needs[table.lower()]

@@ -24,6 +24,14 @@ _OF_SYMBOL = {
     "bool": "boolean",
     "Decimal": "numeric",
 }
+_OF_CONSTANT: dict[type, str] = {
+    str: "text",
+    float: "double precision",
+    decimal.Decimal: "numeric",
+    uuid.UUID: "uuid",
+    dt.date: "date",
+    bytes: "bytea",
+}
 _FAMILIES = {
     "text": ("text", "varchar", "character", "char", "citext"),
     "integer": ("int", "bigint", "smallint", "serial", "numeric", "decimal", "double", "real"),
@@ -63,7 +71,7 @@ def _type_of_constant(value: object) -> str | None:
         return "integer" if abs(value) < 2**31 else "bigint"
     if isinstance(value, dt.datetime):
         return "timestamptz" if value.tzinfo else "timestamp"
-    for kind, name in ((str, "text"), (float, "double precision"), (decimal.Decimal, "numeric"), (uuid.UUID, "uuid"), (dt.date, "date"), (bytes, "bytea")):  # fmt: skip
+    for kind, name in _OF_CONSTANT.items():
         if isinstance(value, kind):
             return name
     raise CannotTell(f"no column holds a {type(value).__name__} as it is")

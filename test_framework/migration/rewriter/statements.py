@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from test_framework.migration.rewriter.events import Finish, Frame, Place, Raised
 from test_framework.migration.rewriter.expressions import evaluate
 from test_framework.migration.rewriter.mocks import dotted, origin_of
 from test_framework.migration.rewriter.modules import Module
-from test_framework.migration.rewriter.values import UNKNOWN, Const, Func, Instance, ListV, StandIn, Value, truth
+from test_framework.migration.rewriter.values import UNKNOWN, Const, Func, ListV, StandIn, truth
 
 if TYPE_CHECKING:
     from test_framework.migration.rewriter.machine import Machine
@@ -105,7 +104,9 @@ def _for(machine: Machine, node: ast.stmt, frame: Frame) -> None:
     loop = cast("ast.For | ast.AsyncFor", node)
     over = evaluate(machine, loop.iter, frame)
     if isinstance(over, StandIn):
-        found = over.root.results.get((*over.path, "__aiter__", "()")) or over.root.results.get((*over.path, "__iter__", "()"))
+        found = over.root.results.get((*over.path, "__aiter__", "()")) or over.root.results.get(
+            (*over.path, "__iter__", "()")
+        )
         over = found or over
     if isinstance(over, ListV) and len(over.items) <= _UNROLLED:
         for each in over.items:
@@ -129,11 +130,11 @@ def _loop_once(machine: Machine, body: list[ast.stmt], frame: Frame) -> None:
         return
 
 
-class _Break(Exception):  # noqa: N818 - control flow, not an error
+class _Break(Exception):
     pass
 
 
-class _Continue(Exception):  # noqa: N818 - control flow, not an error
+class _Continue(Exception):
     pass
 
 

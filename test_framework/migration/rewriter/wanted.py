@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from test_framework.migration.rewriter.events import CannotTell, Check, Op
-from test_framework.migration.rewriter.values import ArgRef, Const, DictV, ListV, ModuleV, StandIn, Sym, Value, emit
+from test_framework.migration.rewriter.events import CannotTell, Op
+from test_framework.migration.rewriter.values import ModuleV, Value, emit
 
 __all__ = ["Client", "Seeds", "is_any", "said"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +46,9 @@ def rewrites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Rewrite]:
 
 def run(project: Project, **variables: str) -> Result:
     # What the code under test asks of redis-py is its own affair.
-    return project.run("-q", "--import-mode=importlib", "-W", "ignore:Call to deprecated:DeprecationWarning", **variables)
+    return project.run(
+        "-q", "--import-mode=importlib", "-W", "ignore:Call to deprecated:DeprecationWarning", **variables
+    )
 
 
 def failed_files(result: Result, directory: Path) -> set[str]:
@@ -134,7 +135,5 @@ def test_complete_means_no_mock_of_ours(name: str, rewrites: dict[str, Rewrite])
     assert rewrite.text.count(MARK) == rewrite.marked
     if rewrite.complete:
         assert rewrite.marked == 0
-        kinds = {use.category.value for use in scan_source(rewrite.text, name).uses}
-        assert not kinds & {"database", "redis", "clickhouse", "websocket"}
-    tree = ast.parse(rewrite.text)
-    assert tree.body
+        left = [use for use in scan_source(rewrite.text, name).uses if not use.kind.startswith("monkeypatch")]
+        assert not {use.category.value for use in left} & {"database", "redis", "clickhouse", "websocket"}

@@ -1,7 +1,6 @@
 from unittest.mock import AsyncMock
 
 import asyncpg
-from redis.asyncio import Redis
 
 
 async def rename(conn, customer, name):
@@ -27,7 +26,7 @@ async def test_rename_nobody():
 
 
 async def test_remember():
-    store = AsyncMock(spec=Redis)
+    store = AsyncMock(name="redis store")
     store.set.return_value = True
     assert await remember(store, 7) is True
     store.set.assert_awaited_once_with("last-customer", "7")
