@@ -1,33 +1,39 @@
-"""The work of ``migrate`` and ``template``: what the rewriter says, shown as a diff or written to the files."""
+"""The work of ``migrate``: what the rewriter says, shown as a diff or written to the files."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from test_framework.cli.scanning import ScanOptions, progress_bar, read_tree, readers_may_leave
+from test_framework.cli.scanning import Interruption, ScanOptions, progress_bar, read_tree, readers_may_leave
 from test_framework.errors import SettingsError
-from test_framework.migration.model import TreeReport
+from test_framework.migration.model import FileReport, TreeReport
 from test_framework.migration.reporting.text import counted, printable
 from test_framework.migration.versioned import uncommitted
-from test_framework.migration.writing import Source, read_source, replace_all, replace_file
+from test_framework.migration.writing import Source, read_source, replace_all
 
 if TYPE_CHECKING:
     from test_framework.migration.rewriter import Rewrite
 
-__all__ = ["MigrateRequest", "run_migrate", "run_template"]
+__all__ = ["MigrateRequest", "read_or_refuse", "run_migrate"]
 
 SCHEMA_VERSION = 1
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 NAMED = 10
+ALONE = 24
+"""Up to this many files are rewritten sooner than another process is started."""
+PART = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +70,7 @@ class Totals:
 def run_migrate(request: MigrateRequest) -> None:
     """Rewrite the files below the paths, or show how."""
     report = read_tree(request)
-    outcomes = list(_rewritten(report))
+    outcomes = _rewritten(report, request.jobs)
     changed = [outcome for outcome in outcomes if outcome.rewrite.changed]
     if request.write:
         _write(changed, force=request.force)
@@ -74,25 +80,50 @@ def run_migrate(request: MigrateRequest) -> None:
             return
         if request.diff or not request.write:
             for outcome in changed:
-                _show_diff(_diff(report, outcome))
+                _show_diff(_diff(outcome))
     # What reads the diff must not meet the summary in it.
     for line in _summary(report, outcomes, written=request.write):
         click.echo(line, err=request.diff or not request.write)
 
 
-def _rewritten(report: TreeReport) -> Iterator[Outcome]:
+def _rewritten(report: TreeReport, jobs: int | None) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    with progress_bar("rewriting") as progress, Interruption() as interruption:
+        report_progress = interruption.watched(progress)
+        for outcome in _in_processes(report, jobs or os.cpu_count() or 1):
+            outcomes.append(outcome)
+            report_progress(len(outcomes), len(report.with_mocks))
+    return outcomes
+
+
+def _in_processes(report: TreeReport, jobs: int) -> Iterator[Outcome]:
+    files = report.with_mocks
+    roots = [report.root] * len(files)
+    if jobs == 1 or len(files) <= ALONE:
+        yield from map(_rewrite, roots, files)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks in whatever state they are
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_signals_to_the_parent) as pool:
+        try:
+            yield from pool.map(_rewrite, roots, files, chunksize=PART)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _leave_signals_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _rewrite(root: str, file: FileReport) -> Outcome:
     from test_framework.migration.rewriter import Context, rewrite_file
 
-    files = report.with_mocks
-    with progress_bar("rewriting") as progress:
-        for done, file in enumerate(files, 1):
-            source = _read(Path(report.root) / file.path)
-            yield Outcome(file.path, source, _fitting(source, rewrite_file(source.text, file, Context.of(source.path))))
-            if progress:
-                progress(done, len(files))
+    source = read_or_refuse(Path(root) / file.path)
+    return Outcome(file.path, source, _fitting(source, rewrite_file(source.text, file, Context.of(source.path))))
 
 
-def _read(path: Path) -> Source:
+def read_or_refuse(path: Path) -> Source:
+    """The file's text. Raises SettingsError when it cannot be read."""
     try:
         return read_source(path)
     except (OSError, SyntaxError, UnicodeError) as error:
@@ -122,8 +153,8 @@ def _write(changed: Sequence[Outcome], *, force: bool) -> None:
     replace_all((outcome.source, outcome.rewrite.text) for outcome in changed)
 
 
-def _diff(report: TreeReport, outcome: Outcome) -> str:
-    name = Path(os.path.relpath(Path(report.root) / outcome.path)).as_posix()
+def _diff(outcome: Outcome) -> str:
+    name = printable(outcome.path)
     old, new = _lines(outcome.source.text), _lines(outcome.rewrite.text)
     lines = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
@@ -142,7 +173,7 @@ def _show_diff(text: str) -> None:
     for line in text.split("\n")[:-1]:
         heading = line.startswith(("+++ ", "--- "))
         shown = "\t".join(printable(part) for part in line.removesuffix("\r").split("\t"))
-        click.echo(click.style(shown, fg=None if heading else COLOURS.get(line[:1]), bold=heading))
+        click.echo(click.style(shown, fg=None if heading else COLOURS.get(line[:1]), bold=heading or None))
 
 
 def _totals(report: TreeReport, outcomes: Sequence[Outcome]) -> Totals:
@@ -181,12 +212,12 @@ def _as_dict(report: TreeReport, outcomes: Sequence[Outcome], *, written: bool) 
         "root": report.root,
         "written": written,
         "summary": asdict(_totals(report, outcomes)),
-        "files": [_file(report, outcome) for outcome in outcomes],
+        "files": [_file(outcome) for outcome in outcomes],
         "unreadable": [{"path": file.path, "error": file.error} for file in report.failed],
     }
 
 
-def _file(report: TreeReport, outcome: Outcome) -> dict[str, Any]:
+def _file(outcome: Outcome) -> dict[str, Any]:
     rewrite = outcome.rewrite
     return {
         "path": outcome.path,
@@ -196,24 +227,5 @@ def _file(report: TreeReport, outcome: Outcome) -> dict[str, Any]:
         "marked": rewrite.marked,
         "untouched": rewrite.untouched,
         "notes": list(rewrite.notes),
-        "diff": _diff(report, outcome) if rewrite.changed else "",
+        "diff": _diff(outcome) if rewrite.changed else "",
     }
-
-
-def run_template(file: Path, output: Path | None, *, force: bool) -> None:
-    """Print a starting point for ``file``, or write it."""
-    from test_framework.migration.template import template
-
-    if output is not None and output.exists() and not force:
-        raise SettingsError(f"{output} exists", fix="name another file, or write over it with --force")
-    report = read_tree(ScanOptions(paths=(file,)))
-    [found] = report.files
-    if found.error:
-        raise SettingsError(f"{file} cannot be parsed", cause=found.error)
-    text = template(found, _read(file).text)
-    if output is None:
-        with readers_may_leave():
-            click.echo(text, nl=False)
-        return
-    replace_file(output, text.encode())
-    click.echo(f"{output} written", err=True)

@@ -23,7 +23,16 @@ from test_framework.migration.model import TreeReport
 from test_framework.migration.reporting.text import counted
 from test_framework.migration.writing import replace_file
 
-__all__ = ["Ratchet", "ScanOptions", "ScanRequest", "progress_bar", "read_tree", "readers_may_leave", "run_scan"]
+__all__ = [
+    "Interruption",
+    "Ratchet",
+    "ScanOptions",
+    "ScanRequest",
+    "progress_bar",
+    "read_tree",
+    "readers_may_leave",
+    "run_scan",
+]
 
 Progress = Callable[[int, int], None]
 STDOUT = "-"
