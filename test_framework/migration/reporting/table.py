@@ -45,7 +45,7 @@ def _parts(report: TreeReport, comparison: Comparison | None, top: int) -> Itera
 
 def _headline(total: Summary) -> str:
     if not total.files:
-        return "no Python files found"
+        return "no Python files found, apart from what .gitignore or --exclude name"
     read = f"{counted(total.files, 'file')} with {counted(total.tests, 'test')} and {counted(total.lines, 'line')} read"
     if not total.uses:
         return f"{read}; no mocks"
@@ -62,8 +62,9 @@ def _shares(title: str, first: str, shares: Iterable[Share], *, notes: dict[str,
         table.add_column(name, justify="right", no_wrap=True)
     for share in shares:
         note = f" ({notes[share.name]})" if notes and share.name in notes else ""
-        numbers = (share.uses, share.files, share.replaceable, share.rewritable)
-        table.add_row(Text(printable(share.name) + note), *(f"{number:,}" for number in numbers))
+        files = f"{share.files:,}" if share.files else ""
+        others = (f"{number:,}" for number in (share.replaceable, share.rewritable))
+        table.add_row(Text(printable(share.name) + note), f"{share.uses:,}", files, *others)
     return table
 
 
@@ -72,8 +73,12 @@ def _folded(shares: tuple[Share, ...], limit: int) -> tuple[Share, ...]:
     if len(shares) <= limit:
         return shares
     rest = shares[limit - 1 :]
-    sums = (sum(getattr(share, name) for share in rest) for name in ("uses", "files", "replaceable", "rewritable"))
-    return (*shares[: limit - 1], Share(f"{len(rest)} other kinds", *sums))
+    uses, replaceable, rewritable = (
+        sum(getattr(share, name) for share in rest) for name in ("uses", "replaceable", "rewritable")
+    )
+    # A file may have several of them, so their numbers of files have no sum.
+    others = Share(f"{len(rest)} other kinds", uses, 0, replaceable, rewritable)
+    return (*shares[: limit - 1], others)
 
 
 def _order(tasks: tuple[Task, ...], top: int) -> Iterator[RenderableType]:
