@@ -13,7 +13,7 @@ from test_framework.migration.rewriter.events import CannotTell, Check, Op, Patc
 from test_framework.migration.rewriter.kinds import kind_of, normal
 from test_framework.migration.rewriter.reading import Function, TestCase, is_unittest
 from test_framework.migration.rewriter.redis_data import RedisSeeds
-from test_framework.migration.rewriter.schema import Schema
+from test_framework.migration.rewriter.schema import Schema, shipped_schema
 from test_framework.migration.rewriter.sql_data import SqlSeeds
 from test_framework.migration.rewriter.sql_lines import sql_lines
 from test_framework.migration.rewriter.values import Const, ListV, Root, StandIn, Value
@@ -196,7 +196,9 @@ class Planner:
             if "postgres" in kinds
             else None
         )
-        self.clickhouse = ClickHouseSeeds(Client("real_clickhouse")) if "clickhouse" in kinds else None
+        self.clickhouse = (
+            ClickHouseSeeds(Client("real_clickhouse"), shipped_schema("clickhouse")) if "clickhouse" in kinds else None
+        )
         for op in self.trace.ops:
             if op.root.kind == "redis" and self.redis and not self._is_factory_call(op):
                 self.redis.take(op)

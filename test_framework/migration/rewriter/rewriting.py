@@ -68,7 +68,10 @@ def rewrite_file(source: str, report: FileReport | None = None, context: Context
             return replace(plain, notes=("the file would not come back byte for byte",))
     except (SyntaxError, ValueError, RecursionError, cst.ParserSyntaxError) as error:
         return replace(plain, notes=(f"the file cannot be parsed: {error}".splitlines()[0],))
-    return _File(source, tree, context, plain).run()
+    try:
+        return _File(source, tree, context, plain).run()
+    except Exception as error:  # whatever a file holds, it is handed back rather than lost
+        return replace(plain, notes=(f"the rewriter failed on this file: {type(error).__name__}: {error}",))
 
 
 def _left_alone(report: FileReport | None) -> list[str]:
