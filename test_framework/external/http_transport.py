@@ -127,14 +127,12 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         )
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
-        longest = self._retries.longest_wait
+        first, longest = self._retries.first_wait, self._retries.longest_wait
         asked = _retry_after(state)
-        if asked is not None:
-            return min(asked, longest)
-        backoff = tenacity.wait_exponential_jitter(
-            initial=self._retries.first_wait, max=longest, jitter=self._retries.first_wait
-        )
-        return backoff(state)
+        if asked is None:
+            backoff = tenacity.wait_exponential(multiplier=first) + tenacity.wait_random(0, first)
+            asked = backoff(state)
+        return min(asked, longest)
 
     async def _open_plain(self) -> httpx.AsyncHTTPTransport:
         # Without TLS there is no need to load all certificates of the machine, which takes 20 ms.

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from test_framework.external.backing import Backing
 from test_framework.external.reference import (
@@ -30,7 +30,7 @@ from test_framework.external.reference.config import ServiceConfig
 from test_framework.external.reference.problems import add_handlers
 from test_framework.external.reference.service import Service, opened_service
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "description"]
 
 _ROUTERS = (
     auth_routes,
@@ -57,7 +57,9 @@ def create_app(urls: Backing | None = None, config: ServiceConfig | None = None)
         async with opened_service(chosen) as service:
             yield {"service": service}
 
-    return Starlette(routes=[Mount("/", app=_API)], lifespan=lifespan)
+    app = Starlette(lifespan=lifespan)
+    app.router.default = _API
+    return app
 
 
 def _make_api() -> FastAPI:
@@ -73,3 +75,8 @@ def _make_api() -> FastAPI:
 
 
 _API = _make_api()
+
+
+def description() -> dict[str, Any]:
+    """The OpenAPI description, as ``/openapi.json`` gives it."""
+    return _API.openapi()

@@ -44,7 +44,11 @@ async def record_event(service: Service, new: EventNew, user_id: uuid.UUID | Non
     return event
 
 
-@router.post("", status_code=201, response_model=Event, responses=problems(401, 503))
+# Without a token, or with a good one.
+_ANYBODY = {"security": [{}, {"HTTPBearer": []}]}
+
+
+@router.post("", status_code=201, response_model=Event, responses=problems(401, 503), openapi_extra=_ANYBODY)
 async def create_event(new: EventNew, visitor: MaybeCaller, service: Here) -> Any:
     """Record one event. It can be queried when the answer comes."""
     return await record_event(service, new, visitor.id if visitor else None)

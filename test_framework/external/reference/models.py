@@ -19,7 +19,7 @@ T = TypeVar("T")
 # PostgreSQL stores no NUL.
 Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=8_000, pattern=r"^[^\x00]*$")]
 Word = Annotated[str, StringConstraints(max_length=64, pattern=r"^[\x20-\x7e]*$")]
 Slug = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Locale = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")]
@@ -144,13 +144,13 @@ class AgentNew(Incoming):
     organization_id: uuid.UUID
     name: Name
     model: Line = "general-small"
-    instructions: Annotated[str, StringConstraints(max_length=20_000, pattern=r"^[^\x00]*$")] = ""
+    instructions: Annotated[str, StringConstraints(max_length=8_000, pattern=r"^[^\x00]*$")] = ""
 
 
 class AgentChange(Incoming):
     name: Name | None = None
     status: AgentStatus | None = None
-    instructions: Annotated[str, StringConstraints(max_length=20_000, pattern=r"^[^\x00]*$")] | None = None
+    instructions: Annotated[str, StringConstraints(max_length=8_000, pattern=r"^[^\x00]*$")] | None = None
 
 
 class Agent(BaseModel):

@@ -48,7 +48,6 @@ class Refused(Exception):
 
 
 _TEXTS = {
-    400: "the request cannot be read",
     401: "nobody is logged in, or not any more",
     403: "the user may not do that",
     404: "there is no such thing, or not for this user",
@@ -84,7 +83,9 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"}.get(error.status_code, "refused")
+    if error.status_code == 400:  # the framework says so of a body that is not even text
+        return _answer(422, "invalid", "the body cannot be read")
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
     return _answer(error.status_code, code, str(error.detail), error.headers)
 
 
