@@ -15,6 +15,7 @@ from test_framework.migration.model import Category
 __all__ = ["Evidence", "Finding", "decide", "of_imports", "of_name"]
 
 STRONG, MIDDLE, WEAK = 3, 2, 1
+LONGEST = 3
 SPECIFIC = (
     Category.CLICKHOUSE, Category.REDIS, Category.WEBSOCKET, Category.LLM, Category.DATABASE, Category.HTTP,
     Category.FILESYSTEM, Category.TIME, Category.ENVIRONMENT, Category.OTHER,
@@ -104,9 +105,9 @@ def _whole(segments: list[str]) -> Finding | None:
 
 
 def _in_segment(segment: str, table: dict[str, Category], weight: int) -> Finding | None:
-    parts = words(segment)
-    found = {table[word]: word for word in reversed(parts) if word in table}
-    if segment in table:
+    parts = words(segment) if weight > WEAK else core(segment)[-1:]
+    found = {table[word]: word for word in reversed(parts) if word in table and _fits(word, segment)}
+    if segment in table and weight > WEAK:
         found[table[segment]] = segment
     last = segment.lower().rpartition("_")[2]
     if found.get(Category.OTHER) in (last, segment) and Category.OTHER in found:
@@ -115,6 +116,21 @@ def _in_segment(segment: str, table: dict[str, Category], weight: int) -> Findin
         if category in found:
             return Finding(category, found[category], weight)
     return None
+
+
+def _fits(word: str, segment: str) -> bool:
+    return word not in lexicon.EXACT or core(segment) == (word,)
+
+
+@lru_cache(maxsize=65536)
+def core(segment: str) -> tuple[str, ...]:
+    """The words that a name is about, without "mock" and the like; () for names of many words, which say what is done."""
+    parts = [word.lower() for word in _WORD.findall(segment)]
+    while parts and parts[0] in lexicon.PREFIXES:
+        parts.pop(0)
+    while len(parts) > 1 and parts[-1] in lexicon.SUFFIXES:
+        parts.pop()
+    return tuple(parts) if len(parts) <= LONGEST else ()
 
 
 def _lowered(found: Finding | None, weight: int) -> Finding | None:
@@ -139,14 +155,18 @@ def of_imports(modules: Iterable[str]) -> Finding | None:
     """The one kind of service whose libraries a file imports, or None for none and for several."""
     found: dict[Category, str] = {}
     for module in modules:
-        root = module.lstrip(".").partition(".")[0].lower()
+        name = module.lstrip(".").lower()
+        root = name.partition(".")[0]
         category = lexicon.STRONG.get(root) or lexicon.STRONG.get(root.partition("_")[0])
-        if category in SERVICES and category is not None:
+        if root in lexicon.BROKERS:
+            found.setdefault(Category.OTHER, module)
+        elif category in SERVICES and category is not None and root != "http" and not name.startswith("urllib.parse"):
             found.setdefault(category, module)
-    if len(found) != 1:
+    services = [category for category in found if category in SERVICES]
+    if len(services) > 1 or not found:
         return None
-    ((category, module),) = found.items()
-    return Finding(category, module, WEAK)
+    category = services[0] if services else Category.OTHER
+    return Finding(category, found[category], WEAK)
 
 
 def decide(evidence: Evidence) -> Finding:

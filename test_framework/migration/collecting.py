@@ -138,7 +138,8 @@ class Collector:
         atoms = self.values.returned(scope)
         objects = {resolve(value, scope) for value in scope.outputs} & {catalog.MOCKER, catalog.MONKEYPATCH}
         atoms += [Atom("object", dotted or "", "is") for dotted in objects]
-        own = [Finding(Category(atom.category), atom.evidence, 2) for atom in atoms if atom.category]
+        ranked = sorted((one for one in atoms if one.category), key=lambda one: one.strength != "is")
+        own = [Finding(Category(one.category), one.evidence, 2) for one in ranked if _telling(one)]
         found = of_name(name)
         best = next((one for one in own if one.category is not Category.OTHER), None)
         if found is not None and (best is None or (found.weight > 1 and found.category in SERVICES)):
@@ -225,6 +226,10 @@ class Collector:
         self.requests.append(
             Request(name, line, column, end, scope.qualified, cls, own, category.value, name_found.why)
         )
+
+
+def _telling(atom: Atom) -> bool:
+    return atom.strength == "is" or Category(atom.category) in SERVICES
 
 
 def _each(marks: Iterable[ast.expr]) -> Iterable[ast.expr]:

@@ -6,7 +6,9 @@ import re
 
 from test_framework.migration.model import Category
 
-__all__ = ["ATTRIBUTES", "GENERIC", "PHRASES", "STRONG", "WEAK", "WHOLE"]
+__all__ = [
+    "ATTRIBUTES", "BROKERS", "EXACT", "GENERIC", "PHRASES", "PREFIXES", "STRONG", "SUFFIXES", "WEAK", "WHOLE",
+]  # fmt: skip
 
 
 def _words(table: dict[Category, str]) -> dict[str, Category]:
@@ -41,7 +43,7 @@ WEAK = _words({
     Category.WEBSOCKET: "sio",
     Category.LLM: "prompt tokenizer chat chatbot assistant",
     Category.DATABASE: "session sessions conn connection connections pool repo repository repositories transaction query "
-    "queries engine rows row table tx uow store migration migrations fetch mapper schema",
+    "queries engine rows row table tx uow migration migrations fetch mapper schema",
     Category.HTTP: "request response responses api rest url graphql endpoint download web webhooks get_json "
     "rpc gateway resp req proxy browser",
     Category.FILESYSTEM: "file files path paths directory folder filename storage disk upload dir dirs stat glob",
@@ -57,6 +59,16 @@ WHOLE = _words({
     Category.HTTP: "Session",
 })  # fmt: skip
 """A name that must be the whole segment: ``time.time``, not ``start_time``. Weighs between strong and weak."""
+
+EXACT = frozenset("requests objects completion completions clock environment".split())
+"""Strong words that other names borrow: they count as a whole name (``mock_requests``), not in ``reserved_requests``."""
+
+PREFIXES = frozenset("mock mocked fake faked stub dummy spy test my the a patched magic".split())
+SUFFIXES = frozenset("mock mocked fake stub client factory maker cls class instance obj object patch patched fixture".split())
+"""What is taken off a name before its last word is looked at."""
+
+BROKERS = frozenset("kombu amqp pika celery aio_pika aiokafka kafka confluent_kafka nats paramiko billiard smtplib".split())
+"""Libraries whose connections, channels and pools are none of a service here."""
 
 GENERIC = frozenset(
     [
@@ -85,13 +97,13 @@ ATTRIBUTES = _words({
     "iter_json recv send_str receive_str application_state",
     Category.DATABASE: "fetchrow fetchval fetchone fetchall fetchmany executemany scalars scalar_one scalar_one_or_none commit "
     "rollback cursor add_all refresh transaction mogrify find_one insert_one update_one delete_one insert_many filter_by "
-    "begin_nested expunge select_related copy_records_to_table delete_many flush execute scalar acquire",
+    "begin_nested expunge select_related copy_records_to_table delete_many execute scalar",
     Category.HTTP: "status_code raise_for_status iter_content iter_lines aiter_lines aiter_bytes is_success urlopen "
-    "get_json ok iter_any",
+    "get_json iter_any",
     Category.FILESYSTEM: "read_text write_text read_bytes write_bytes readlines is_file iterdir mkdir unlink is_dir rglob",
     Category.LLM: "completions ainvoke generate_content embeddings acomplete astream choices acreate chat_completion agenerate "
     "embed_documents embed_query with_structured_output",
-    Category.TIME: "utcnow monotonic tick move_to",
+    Category.TIME: "utcnow monotonic move_to",
 })  # fmt: skip
 """What is asked of an object tells what it is."""
 
@@ -115,7 +127,6 @@ _PHRASES: tuple[tuple[Category, str], ...] = (
     (Category.HTTP, r"(^|\.)socket\.(create_connection|socket|getaddrinfo|gethostbyname)$"),
     (Category.TIME, r"(^|\.)(time|datetime|timezone|dt_util|dt|date)\.(\w+\.)?(now|today|utcnow|time|time_ns|date|datetime)$"),
     (Category.TIME, r"(^|\.)(time|asyncio|trio|anyio|gevent)\.sleep$"),
-    (Category.HTTP, r"(^|\.)(requests|httpx|aiohttp|urllib3?|http\.client)(\.\w+)*$"),
     (Category.HTTP, r"(^|_|\.)(client_session|http_session|requests_session)$"),
     (Category.LLM, r"(^|\.)((chat\.)?completions|messages|responses|embeddings)\.(create|acreate|stream|parse)$"),
     (Category.LLM, r"(^|\.)(a?generate_content|chat_completion)(_async|_stream)?$"),
