@@ -76,7 +76,7 @@ async def _still_there(endpoints: Endpoints, lease: Lease) -> bool:
         return bool(rows)
 
 
-async def check_isolation(endpoints: Endpoints, *, prefix: str = "tf_validate") -> list[Check]:
+async def check_isolation(endpoints: Endpoints, *, prefix: str = "apes_check") -> list[Check]:
     """Lease, write, look from elsewhere, give back, and look again: three checks for each service that there is."""
     checks = []
     for service in ("postgres", "redis", "clickhouse"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -38,6 +39,13 @@ def needs_loop(what: str, instead: str) -> asyncio.AbstractEventLoop:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
+        trio = sys.modules.get("trio")
+        if trio is not None and trio.lowlevel.in_trio_run():
+            raise FrameworkError(
+                f"{what} was called in a test that runs on trio",
+                cause="the drivers of all three services are made for asyncio",
+                fix=f"let anyio run the test on asyncio (the fixture anyio_backend), or take {instead}",
+            ) from None
         raise FrameworkError(
             f"{what} was called where no asyncio event loop runs",
             cause="it is asynchronous, and a plain def test (or another kind of loop) cannot await it",

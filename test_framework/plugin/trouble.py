@@ -64,10 +64,18 @@ def lost_connection(error: BaseException) -> bool:
     )
 
 
+# Of the server's last words, or of drivers that did not even hear those.
+_DIED = (
+    "unexpected postmaster exit",
+    "connection was closed in the middle of operation",
+    "server closed the connection unexpectedly",
+)
+
+
 def server_died(error: BaseException) -> bool:
-    """Whether the server itself said, in its last words, that it or a part of it crashed."""
+    """Whether the server crashed, or a part of it: it may be up again before anybody can ask."""
     return any(
-        type(each).__name__ in ("CrashShutdownError", "CrashShutdown") or "unexpected postmaster exit" in str(each)
+        type(each).__name__ in ("CrashShutdownError", "CrashShutdown") or any(words in str(each) for words in _DIED)
         for each in _chain(error)
     )
 

@@ -72,6 +72,39 @@ def test_anyio_runs_the_same_fixtures_with_its_own_loop(project: Project) -> Non
     all_passed(project.ini(asyncio_mode="strict").run("-q", USE_REAL_SERVICES="true"))
 
 
+def test_a_test_on_trio_is_told_that_the_drivers_need_asyncio(project: Project) -> None:
+    project.write(
+        test_a="""
+        import pytest
+
+        @pytest.fixture
+        def anyio_backend():
+            return "trio"
+
+        @pytest.mark.anyio
+        async def test_postgres(real_postgres):
+            await real_postgres.execute("SELECT 1")
+
+        @pytest.mark.anyio
+        async def test_redis(real_redis):
+            await real_redis.get("k")
+
+        @pytest.mark.anyio
+        async def test_clickhouse(real_clickhouse):
+            await real_clickhouse.execute("SELECT 1")
+
+        @pytest.mark.anyio
+        async def test_addresses_are_for_everybody(postgres_dsn, redis_url, clickhouse_url, test_user):
+            assert postgres_dsn and redis_url and clickhouse_url and test_user["id"]
+        """
+    )
+    result = project.ini(asyncio_mode="strict").run("-q")
+    result.passes(passed=1, failed=3)
+    for fixture in ("real_postgres.execute()", "real_redis, command GET", "real_clickhouse.execute()"):
+        assert f"{fixture} was called in a test that runs on trio" in result.text
+    assert "never awaited" not in result.text
+
+
 def test_users_fixtures_of_every_scope_use_the_fixtures_in_the_tests_loop(project: Project) -> None:
     project.write(
         test_a="""

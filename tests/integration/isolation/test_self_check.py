@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -22,17 +23,18 @@ async def test_a_sound_stack_passes_and_nothing_is_left(stack: Stack) -> None:
         f"{service} {kind}" for service in SERVICES for kind in ("concurrency", "isolation", "clean-up")
     ]
     assert [check.found for check in checks if not check.ok] == []
-    assert await stack.sql("SELECT datname FROM pg_database WHERE datname LIKE 'tf_validate%'") == []
+    assert await stack.sql("SELECT datname FROM pg_database WHERE datname LIKE 'apes_check%'") == []
     assert await stack.sql("SELECT count(*) FROM isolation.sessions") == [(0,)]
 
 
 async def test_namespaces_that_are_shared_are_found(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest, shared = Broker.aacquire, dict[str, Lease]()
+    honest, shared, one_by_one = Broker.aacquire, dict[str, Lease](), asyncio.Lock()
 
     async def dishonest(self: Broker, service: str, **options: Any) -> Lease:
-        if service not in shared:
-            shared[service] = await honest(self, service, **options)
-        return shared[service]
+        async with one_by_one:
+            if service not in shared:
+                shared[service] = await honest(self, service, **options)
+            return shared[service]
 
     monkeypatch.setattr(Broker, "aacquire", dishonest)
     nowhere = replace(stack.endpoints.clickhouse, host="none")
