@@ -73,7 +73,7 @@ def create_optimized_environment_manager(
 
 
 def _lent_manager(offer: Offer) -> IsolatedEnvironmentManager:
-    return IsolatedEnvironmentManager(offer.tools, policy=offer.policy(), metrics=offer.metrics)
+    return IsolatedEnvironmentManager(offer.tools, policy=offer.policy(), metrics=offer.metrics())
 
 
 def _own_manager(level: OptimizationLevel | str | None, overrides: Mapping[str, Any]) -> IsolatedEnvironmentManager:

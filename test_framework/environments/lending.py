@@ -20,7 +20,7 @@ class Offer:
 
     tools: Callable[[], Tools]
     policy: Callable[[], Policy]
-    metrics: Metrics
+    metrics: Callable[[], Metrics]
 
 
 _offers: list[Offer] = []

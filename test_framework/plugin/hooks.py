@@ -8,6 +8,7 @@ import pytest
 
 from test_framework.plugin.header import header_lines
 from test_framework.plugin.markers import add_markers, isolation_of, required_services, requires_service
+from test_framework.plugin.measuring import begin_measuring
 from test_framework.plugin.needs import needed_services
 from test_framework.plugin.options import add_options, read_options
 from test_framework.plugin.policy import Policy
@@ -49,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is not None and WORKER_INPUT in worker:
         run.adopt(worker[WORKER_INPUT], worker)
     config.pluginmanager.register(Reporting(config), "test_framework_reporting")
+    begin_measuring(config)
     if worker is None and config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(Workers(config), "test_framework_workers")
 
@@ -89,8 +91,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     run = config.stash.get(KEY, None)
-    if run is not None:
+    if run is None:
+        return
+    try:
         run.close()
+    except KeyboardInterrupt:
+        """Somebody is in a hurry: the next session, or a reaper, reclaims what is left."""
 
 
 class Workers:

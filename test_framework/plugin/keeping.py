@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 from test_framework.endpoints import ClickHouseEndpoint, PostgresEndpoint, RedisEndpoint
 
-__all__ = ["HINT", "connect_line"]
+__all__ = ["HINT", "connect_line", "directory_line"]
 
 # The lines hold no password: they end up in reports that others can read.
 HINT = 'passwords come from the environment: eval "$(test-framework env)"'
@@ -19,6 +20,11 @@ def connect_line(endpoint: PostgresEndpoint | RedisEndpoint | ClickHouseEndpoint
     if isinstance(endpoint, RedisEndpoint):
         return _redis(endpoint)
     return _clickhouse(endpoint)
+
+
+def directory_line(path: Path) -> str:
+    """One line for a shell that goes to a directory."""
+    return shlex.join(["cd", str(path)])
 
 
 def _postgres(endpoint: PostgresEndpoint) -> str:

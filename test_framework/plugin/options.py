@@ -6,8 +6,9 @@ Order for every value: command line, then environment (where there is a variable
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -36,9 +37,16 @@ class Options:
         postgres_isolation: ``transaction`` or ``database``, for tests that do not decide by themselves.
         postgres_savepoints: put a savepoint behind every statement of a transaction.
         lease_timeout: seconds to wait for a database when all are taken; ``None``: what the engine thinks right.
+        database_prefix: what the names of tests' own databases begin with; ``None``: nobody said.
         exports: variables with whole URLs that are set before the user's code is imported.
         app: ``package.module:name`` of the application that tests speak to; ``None``: the reference service.
         app_services: the services that it needs.
+        level: how much may happen at once, by the name of a level; ``None``: not on the command line.
+        ini_level: the same from the ini file; the variable ``TEST_LEVEL`` goes before it.
+        report: where the figures of the run are written, as a page or JSON.
+        llm: what the ini file says about language models, by name.
+        llm_cassettes: the directory of recordings, beside each test file.
+        llm_record: make all recordings anew.
     """
 
     flag: bool | None = None
@@ -47,9 +55,16 @@ class Options:
     postgres_isolation: str = ISOLATIONS[0]
     postgres_savepoints: bool = True
     lease_timeout: float | None = None
+    database_prefix: str | None = None
     exports: tuple[Export, ...] = ()
     app: str | None = None
     app_services: tuple[str, ...] = SERVICES
+    level: str | None = None
+    ini_level: str | None = None
+    report: Path | None = None
+    llm: Mapping[str, Any] = field(default_factory=dict)
+    llm_cassettes: str = "cassettes"
+    llm_record: bool = False
 
 
 def _count(text: str) -> int:
@@ -111,10 +126,33 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="The ASGI application, or the function that makes one, that real_http_client and its like speak to.",
     )
+    _add_measuring(group)
     for name, text in _INI.items():
         parser.addini(name, text, type="string", default=None)
+    parser.addini("llm_prices", _PRICES, type="linelist", default=[])
     parser.addini("real_services_env", _URLS, type="args", default=[])
     parser.addini("real_services_app_services", _NEEDS, type="args", default=list(SERVICES))
+
+
+def _add_measuring(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--real-services-level",
+        metavar="LEVEL",
+        default=None,
+        help="How much may happen at once: development, ci_fast, ci_thorough or production (also: TEST_LEVEL).",
+    )
+    group.addoption(
+        "--real-services-report",
+        metavar="FILE",
+        default=None,
+        help="Write what tests waited for, and what it means, to FILE.html or FILE.json.",
+    )
+    group.addoption(
+        "--llm-record",
+        action="store_true",
+        default=None,
+        help="Ask the language model (TEST_LLM_API_KEY) and make the recordings of these tests anew.",
+    )
 
 
 _INI = {
@@ -123,8 +161,18 @@ _INI = {
     "postgres_isolation": "As --postgres-isolation.",
     "postgres_savepoints": "false: no savepoint behind each statement, so a failing one ends the test's transaction.",
     "lease_timeout": "As --lease-timeout.",
+    "database_prefix": "What the names of tests' own databases begin with (also: TEST_DATABASE_PREFIX).",
     "real_services_app": "As --real-services-app.",
+    "real_services_level": "As --real-services-level.",
+    "real_services_report": "As --real-services-report.",
+    "llm_model": "The language model that tests ask when they name none.",
+    "llm_test_budget": "What one test may spend on language models, in the currency of llm_prices (0.10).",
+    "llm_run_budget": "What all tests of a run may spend together (1.00).",
+    "llm_rate": "Requests to language models in a minute, by all workers together (60).",
+    "llm_cassettes": "The directory of recordings, beside each test file (cassettes).",
 }
+_LLM = ("llm_model", "llm_prices", "llm_test_budget", "llm_run_budget", "llm_rate")
+_PRICES = "A line for each model: MODEL = INPUT OUTPUT [MAX_OUTPUT], prices per million tokens; * in a name fits any."
 _NEEDS = f"The services that the application needs: some of {' '.join(SERVICES)} (default: all)."
 _URLS = (
     "URL variables to set before your code is imported: DATABASE_URL REDIS_URL CLICKHOUSE_URL,"
@@ -145,10 +193,35 @@ def read_options(config: pytest.Config) -> Options:
         postgres_isolation=_said(config, "postgres_isolation", _isolation, " or ".join(ISOLATIONS), ISOLATIONS[0]),
         postgres_savepoints=_parsed(config, "postgres_savepoints", _boolean, "true or false", default=True),
         lease_timeout=_said(config, "lease_timeout", _seconds, "a positive number of seconds", None),
+        database_prefix=_ini(config, "database_prefix") or None,
         exports=parse_exports(_ini(config, "real_services_env") or []),
         app=_said(config, "real_services_app", str, "module:name", None),
         app_services=_services(_ini(config, "real_services_app_services")),
+        level=_level(config.getoption("real_services_level", None)),
+        ini_level=_parsed(config, "real_services_level", _level, "a level", default=None),
+        report=_said(config, "real_services_report", _report, "a name that ends in .html or .json", None),
+        llm={name: value for name in _LLM if (value := _ini(config, name))},
+        llm_cassettes=_ini(config, "llm_cassettes") or "cassettes",
+        llm_record=bool(config.getoption("llm_record", None)),
     )
+
+
+def _level(text: str | None) -> str | None:
+    if text is None:
+        return None
+    from test_framework.performance.levels import OptimizationLevel
+
+    try:
+        return OptimizationLevel.named(text).value
+    except ValueError:
+        names = ", ".join(OptimizationLevel)
+        raise pytest.UsageError(f"--real-services-level, or its ini value, is {text!r}; known are {names}") from None
+
+
+def _report(text: str) -> Path:
+    if not text.endswith((".html", ".json")):
+        raise ValueError(text)
+    return Path(text)
 
 
 def _services(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -161,8 +234,13 @@ def _services(names: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _said(config: pytest.Config, name: str, parse: Callable[[str], T], expected: str, default: T) -> T:
-    value: T | None = config.getoption(name, None)
-    return _parsed(config, name, parse, expected, default=default) if value is None else value
+    value: Any = config.getoption(name, None)
+    if value is None:
+        return _parsed(config, name, parse, expected, default=default)
+    try:
+        return parse(value) if isinstance(value, str) else value
+    except ValueError:
+        raise pytest.UsageError(f"--{name.replace('_', '-')}={value}: this is not {expected}") from None
 
 
 def _parsed(config: pytest.Config, name: str, parse: Callable[[str], T], expected: str, *, default: T) -> T:

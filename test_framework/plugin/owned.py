@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from test_framework.endpoints import ClickHouseEndpoint, PostgresEndpoint, RedisEndpoint
+    from test_framework.external.filesystem import FilesystemTestResource
     from test_framework.isolation.values import Lease
     from test_framework.manager.clickhouse import IsolatedClickHouse
     from test_framework.manager.connection import BridgedConnection
@@ -123,6 +124,13 @@ class Owned:
         """The application that the test speaks to; started when its address is asked for."""
         return OwnService(self._run, self)
 
+    @cached_property
+    def files(self) -> FilesystemTestResource:
+        """The test's directory; made when it is asked for."""
+        from test_framework.external.filesystem import FilesystemTestResource
+
+        return FilesystemTestResource(name="files").start()
+
     def sections(self) -> list[tuple[str, str]]:
         """Titles and texts for the report of the test, if it fails."""
         return self.service.sections() if "service" in self.__dict__ else []
@@ -136,12 +144,15 @@ class Owned:
             self._close_holdings()
 
     def _close_holdings(self) -> None:
-        if "holdings" not in self.__dict__:
-            return
-        from test_framework.plugin.keeping import connect_line
+        from test_framework.plugin.keeping import connect_line, directory_line
 
-        self._end()
+        files: FilesystemTestResource | None = self.__dict__.get("files")
         failed = self._item.stash.get(failed_key, False)
-        keep = failed and bool(self.leases) and self._run.may_keep()
-        kept = self.holdings.close(keep=keep)
-        self._item.stash[kept_key] = [connect_line(lease.endpoint) for lease in kept]
+        keep = failed and bool(self.leases or files) and self._run.may_keep()
+        lines = [directory_line(files.path)] if keep and files else []
+        if "holdings" in self.__dict__:
+            self._end()
+            lines += [connect_line(lease.endpoint) for lease in self.holdings.close(keep=keep)]
+        if files is not None:
+            files.close(keep=keep)
+        self._item.stash[kept_key] = lines

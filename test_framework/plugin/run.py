@@ -16,7 +16,9 @@ import pytest
 
 from test_framework.endpoints import Endpoints
 from test_framework.errors import FrameworkError, SettingsError
+from test_framework.isolation.names import check_prefix
 from test_framework.plugin.exports import export, url_variables
+from test_framework.plugin.gauges import Gauges
 from test_framework.plugin.options import Options, read_options
 from test_framework.plugin.policy import Decision, decide
 from test_framework.settings import Settings, endpoint_variables, load_settings
@@ -77,6 +79,7 @@ class Run:
         self._pid = os.getpid()
         self._broker: Broker | None = None
         self._clients: Clients | None = None
+        self.gauges = Gauges(self)
 
     @property
     def decision(self) -> Decision:
@@ -93,7 +96,10 @@ class Run:
         """
         options = read_options(config)
         try:
-            return cls(load_settings(_project_of(config)), options)
+            run = cls(load_settings(_project_of(config)), options)
+            if run.prefix is not None:
+                check_prefix(run.prefix)
+            return run
         except SettingsError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -116,6 +122,11 @@ class Run:
         export(url_variables(self.endpoints, self.options.exports), os.environ)
 
     @property
+    def prefix(self) -> str | None:
+        """What the names of databases begin with, where anybody said so."""
+        return self.settings.database_prefix or self.options.database_prefix
+
+    @property
     def identity(self) -> Identity:
         from test_framework.isolation.values import Identity
 
@@ -125,11 +136,9 @@ class Run:
     def broker(self) -> Broker:
         """The process's broker, made at first use."""
         if self._broker is None:
-            from test_framework.environment import Broker
-
             for module in _IN_THE_BROKERS_THREAD:
                 importlib.import_module(module)
-            self._broker = Broker(self.endpoints, self.identity)
+            self._broker = self.gauges.broker()
         return self._broker
 
     @property
@@ -227,6 +236,7 @@ class Run:
             return
         if (serving := sys.modules.get("test_framework.external.serving")) is not None:
             serving.close_threads()
+        self.gauges.close()
         if self._clients is not None:
             clients, self._clients = self._clients, None
             clients.close()
