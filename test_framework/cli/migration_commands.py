@@ -1,4 +1,4 @@
-"""The commands ``scan`` and ``migrate``. What they need is imported when they run: help stays fast."""
+"""The commands ``scan``, ``migrate`` and ``template``. What they need is imported when they run: help stays fast."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-__all__ = ["migrate", "scan"]
+__all__ = ["migrate", "scan", "template"]
 
 EXIT_FOUND = 1
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -102,3 +102,14 @@ def migrate(project_dir: Path, /, paths: tuple[Path, ...], **options: Any) -> No
     if options["force"] and not options["write"]:
         raise click.UsageError("--force needs --write")
     run_migrate(MigrateRequest(paths=paths or (project_dir,), **options))
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--output", type=FILE, metavar="FILE", help="Write it there instead of printing it.")
+@click.option("--force", is_flag=True, help="With --output: write over a file that exists.")
+def template(file: Path, output: Path | None, *, force: bool) -> None:
+    """Print a starting point for FILE's tests on real services, from what its mocks say."""
+    from test_framework.cli.templating import run_template
+
+    run_template(file, output, force=force)
