@@ -45,7 +45,7 @@ async def record_event(service: Service, new: EventNew, user_id: uuid.UUID | Non
 
 
 # Without a token, or with a good one.
-_ANYBODY = {"security": [{}, {"HTTPBearer": []}]}
+_ANYBODY: dict[str, Any] = {"security": [{}, {"HTTPBearer": []}]}
 
 
 @router.post("", status_code=201, response_model=Event, responses=problems(401, 503), openapi_extra=_ANYBODY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -58,9 +59,9 @@ class Service:
             return None
         async with self._opening:
             if self._clickhouse is None:
-                import clickhouse_connect
-
-                self._clickhouse = await clickhouse_connect.get_async_client(
+                # The driver takes a while to load, and others share this loop.
+                driver: Any = await asyncio.to_thread(importlib.import_module, "clickhouse_connect")
+                self._clickhouse = await driver.get_async_client(
                     dsn=self.config.clickhouse_url, autogenerate_session_id=False, query_limit=0
                 )
             return self._clickhouse
