@@ -260,7 +260,8 @@ class ClonePool:
     async def _offer(self, name: str) -> bool:
         """To everybody; ``False`` when the pool has enough."""
         await self._clones.let_go(name)
-        return await self._clones.ledger.offer(self._clones.service, name, limit=self._target + _SURPLUS)
+        limit = self._target if self._closing else self._target + _SURPLUS
+        return await self._clones.ledger.offer(self._clones.service, name, limit=limit)
 
     async def discard(self, name: str) -> None:
         self._full = False
