@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from test_framework.cli.scanning import Interruption, ScanOptions, progress_bar, read_tree, readers_may_leave
+from test_framework.cli.scanning import Interruption, Progress, ScanOptions, progress_bar, read_tree, readers_may_leave
 from test_framework.errors import SettingsError
 from test_framework.migration.model import FileReport, TreeReport
 from test_framework.migration.reporting.text import counted, printable
@@ -150,7 +150,16 @@ def _write(changed: Sequence[Outcome], *, force: bool) -> None:
             cause="they are not committed, so git could not give them back",
             fix="commit or stash them, or write over them with --force",
         )
-    replace_all((outcome.source, outcome.rewrite.text) for outcome in changed)
+    with Interruption() as interruption:
+        replace_all(_until_interrupted(changed, interruption.watched(None)))
+
+
+def _until_interrupted(changed: Sequence[Outcome], look: Progress) -> Iterator[tuple[Source, str]]:
+    """What is to be written, one after the other; an interruption ends it where the writer can still take all back."""
+    for done, outcome in enumerate(changed):
+        look(done, len(changed))
+        yield outcome.source, outcome.rewrite.text
+    look(len(changed), len(changed))
 
 
 def _diff(outcome: Outcome) -> str:

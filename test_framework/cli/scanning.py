@@ -25,6 +25,7 @@ from test_framework.migration.writing import replace_file
 
 __all__ = [
     "Interruption",
+    "Progress",
     "Ratchet",
     "ScanOptions",
     "ScanRequest",
