@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 # One for each process and offer; a forked child must not use its parent's.
-_managers: dict[tuple[int, int], IsolatedEnvironmentManager] = {}
+_managers: dict[tuple[int, Offer | None], IsolatedEnvironmentManager] = {}
 
 
 def get_isolated_environment_manager() -> IsolatedEnvironmentManager:
@@ -41,7 +41,7 @@ def get_isolated_environment_manager() -> IsolatedEnvironmentManager:
         SettingsError: a variable has an impossible value.
     """
     offer = lent()
-    key = (os.getpid(), id(offer))
+    key = (os.getpid(), offer)
     found = _managers.get(key)
     if found is None or found.closed:
         found = _managers[key] = _lent_manager(offer) if offer else _own_manager(None, {})
