@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, cast
 
-from test_framework.migration.rewriter import folding
-from test_framework.migration.rewriter.events import Finish, Frame, Op, Place, Raised
+from test_framework.migration.rewriter import pure
+from test_framework.migration.rewriter.events import Frame, Op, Place, Raised
+from test_framework.migration.rewriter.functions import Arguments, call_function, instantiate
 from test_framework.migration.rewriter.making import make_mock, make_patch, monkeypatch_call
 from test_framework.migration.rewriter.mocks import is_mock_class, is_patch
 from test_framework.migration.rewriter.modules import Module
@@ -60,15 +61,6 @@ _HARMLESS = frozenset(
 _RUNNERS = ("asyncio.run", "anyio.run")
 _GATHERERS = ("asyncio.gather", "asyncio.wait_for", "asyncio.create_task", "asyncio.shield")
 _OWN = ("test", "fixture", "setup")
-
-
-class Arguments:
-    """What a call passes. ``complete`` is false when a star hides some of it."""
-
-    def __init__(self) -> None:
-        self.args: list[Value] = []
-        self.kwargs: dict[str, Value] = {}
-        self.complete = True
 
 
 def arguments_of(machine: Machine, node: ast.Call, frame: Frame) -> Arguments:
@@ -180,82 +172,6 @@ def _ask_mock(machine: Machine, method: BoundMethod, given: Arguments, node: ast
     return Const(None)
 
 
-def call_function(
-    machine: Machine, function: Func, args: list[Value], kwargs: dict[str, Value], given: Arguments | None
-) -> Value:
-    """Read the body of a visible function with these arguments."""
-    node = function.node
-    machine.visited.append(node)
-    env = dict(function.closure) if function.closure is not None else {}
-    frame = Frame(function.module, env, "code")
-    bind_parameters(machine, function, args, kwargs, frame, complete=given is None or given.complete)
-    with machine.deeper():
-        if isinstance(node, ast.Lambda):
-            return machine.evaluate(node.body, frame)
-        try:
-            machine.run_block(node.body, frame)
-        except Finish as end:
-            return Yielded(end.value) if _is_generator(node) else end.value
-        return Const(None)
-
-
-def _is_generator(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Whether the function's own body yields."""
-    waiting: list[ast.AST] = list(node.body)
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, ast.Yield | ast.YieldFrom):
-            return True
-        if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
-            waiting += ast.iter_child_nodes(each)
-    return False
-
-
-def bind_parameters(
-    machine: Machine, function: Func, args: list[Value], kwargs: dict[str, Value], frame: Frame, *, complete: bool
-) -> None:
-    """Give the function's parameters their values."""
-    spec = function.node.args
-    positional = [*spec.posonlyargs, *spec.args]
-    names = [each.arg for each in positional]
-    outer = Frame(function.module, function.closure or {}, "module")
-    defaults = dict(zip(names[len(names) - len(spec.defaults) :], spec.defaults, strict=True))
-    defaults.update({each.arg: value for each, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if value})
-    values: dict[str, Value] = dict(zip(names, args, strict=False))
-    values.update(
-        {name: value for name, value in kwargs.items() if name in names or name in {k.arg for k in spec.kwonlyargs}}
-    )
-    for name in [*names, *(each.arg for each in spec.kwonlyargs)]:
-        if name not in values:
-            values[name] = machine.evaluate(defaults[name], outer) if name in defaults and complete else UNKNOWN
-    if spec.vararg:
-        values[spec.vararg.arg] = ListV(args[len(names) :], "tuple") if complete else UNKNOWN
-    if spec.kwarg:
-        values[spec.kwarg.arg] = (
-            DictV({name: value for name, value in kwargs.items() if name not in values}) if complete else UNKNOWN
-        )
-    frame.env.update(values)
-
-
-def instantiate(machine: Machine, cls: ClassV, given: Arguments) -> Value:
-    """An object of a visible class."""
-    made = Instance(cls)
-    found = machine.member(cls, "__init__")
-    if found is not None:
-        init = Func(found[0].module, cast("ast.FunctionDef", found[1]))
-        call_function(machine, init, [made, *given.args], given.kwargs, given)
-        return made
-    fields = [
-        statement.target.id
-        for each in reversed(machine.ancestry(cls))
-        for statement in each.node.body
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
-    ]
-    made.attributes.update(dict(zip(fields, given.args, strict=False)))
-    made.attributes.update(given.kwargs)
-    return made
-
-
 def _call_method(machine: Machine, method: BoundMethod, given: Arguments, node: ast.Call) -> Value:
     owner = method.owner
     if isinstance(owner, Instance | ClassV):
@@ -271,7 +187,7 @@ def _call_method(machine: Machine, method: BoundMethod, given: Arguments, node: 
         return UNKNOWN
     if isinstance(owner, Sym):
         return Sym("", pure=False, pytype=owner.pytype)
-    return folding.method_call(owner, method.name, given.args, given.kwargs)
+    return pure.method_call(owner, method.name, given.args, given.kwargs)
 
 
 def _call_elsewhere(machine: Machine, function: Value, given: Arguments, node: ast.Call, frame: Frame) -> Value:
@@ -292,7 +208,7 @@ def _call_elsewhere(machine: Machine, function: Value, given: Arguments, node: a
     _escapes(machine, name, given, node)
     text = ast.unparse(node) if frame.kind == "test" else None
     if isinstance(function, ModuleV):
-        return folding.external_call(name, given.args, given.kwargs, text)
+        return pure.external_call(name, given.args, given.kwargs, text)
     if isinstance(function, Sym):
         return Sym(text or "", pure=False)
     return UNKNOWN

@@ -65,7 +65,8 @@ class ClickHouseSeeds:
             raise CannotTell(f"{method} was told to raise {op.raises}: a real server fails in another way")
         statement, rows = self.read(method, op.args, op.kwargs)
         need = self.needs.setdefault(statement.table, _Need(statement.table, op))
-        for values in [statement.where, *rows, dict.fromkeys(statement.columns - {"#count"}, UNKNOWN)]:
+        mentioned: dict[str, Value] = dict.fromkeys(statement.columns - {"#count"}, UNKNOWN)
+        for values in [statement.where, *rows, mentioned]:
             for name, value in values.items():
                 need.samples.setdefault(name, [])
                 if value is not UNKNOWN:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
+from test_framework.migration.rewriter.layout import folded, is_docstring, worth_keeping
+
 __all__ = ["Edits", "FunctionEdit", "Pos", "Positions", "apply"]
 
-_WIDTH = 100
 
 Pos = tuple[int, int]
 Span = tuple[int, int, int, int]
@@ -180,7 +181,7 @@ class _Changer(cst.CSTTransformer):
 
     def begin(self, body: cst.IndentedBlock, lines: Sequence[str]) -> cst.IndentedBlock:
         statements = list(body.body)
-        at = 1 if statements and _is_docstring(statements[0]) else 0
+        at = 1 if statements and is_docstring(statements[0]) else 0
         return body.with_changes(body=[*statements[:at], *self.parsed(lines), *statements[at:]])
 
     def parameters(self, before: cst.Parameters, now: cst.Parameters, edit: FunctionEdit) -> cst.Parameters:
@@ -260,7 +261,7 @@ class _Changer(cst.CSTTransformer):
             pos = self.start(old)
             lines = list(getattr(new, "leading_lines", ()))
             if pos in edits.delete:
-                carried += _worth_keeping(lines, new, function=isinstance(old, cst.FunctionDef))
+                carried += worth_keeping(lines, new, function=isinstance(old, cst.FunctionDef))
             if pos in edits.before:
                 extra = self.parsed(edits.before[pos])
                 extra[0] = extra[0].with_changes(leading_lines=[*carried])
@@ -276,40 +277,3 @@ class _Changer(cst.CSTTransformer):
                 found.append(new.with_changes(leading_lines=[*carried, *lines, *mark]) if carried or mark else new)
             carried = []
         return found, carried
-
-
-def folded(line: str) -> str:
-    """A statement that would be too long a line, on several."""
-    if len(line) <= _WIDTH or "\n" in line:
-        return line
-    statement = ast.parse(line).body[0]
-    call = statement.value if isinstance(statement, ast.Expr) else None
-    inner = call.value if isinstance(call, ast.Await) else call
-    if isinstance(inner, ast.Call):
-        head = line[: inner.func.end_col_offset]
-        parts = [ast.get_source_segment(line, each) or "" for each in inner.args]
-        parts += [f"{each.arg}={ast.get_source_segment(line, each.value)}" for each in inner.keywords]
-        return f"{head}(\n    " + ", ".join(parts) + "\n)"
-    if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Compare):
-        left = ast.get_source_segment(line, statement.test.left) or ""
-        return f"assert (\n    {left}\n    {line[7 + len(left) :].strip()}\n)"
-    return line
-
-
-def _is_docstring(node: cst.CSTNode) -> bool:
-    return (
-        isinstance(node, cst.SimpleStatementLine)
-        and isinstance(node.body[0], cst.Expr)
-        and isinstance(node.body[0].value, cst.SimpleString | cst.ConcatenatedString)
-    )
-
-
-def _worth_keeping(lines: Sequence[cst.EmptyLine], node: cst.CSTNode, *, function: bool) -> list[cst.EmptyLine]:
-    """Comments above and behind a statement that goes; blank lines only where a comment follows them."""
-    if function:
-        return []
-    kept = list(lines) if any(line.comment for line in lines) else []
-    trailing = getattr(node, "trailing_whitespace", None)
-    if trailing is not None and trailing.comment is not None:
-        kept.append(cst.EmptyLine(comment=trailing.comment))
-    return kept

@@ -6,9 +6,10 @@ import ast
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from test_framework.migration.rewriter import folding
+from test_framework.migration.rewriter.displays import comprehension, sequence, written_dict
 from test_framework.migration.rewriter.events import Finish, Frame
 from test_framework.migration.rewriter.mocks import ASSERTIONS, CALLS, COUNTS
 from test_framework.migration.rewriter.modules import Module
@@ -231,74 +232,8 @@ def _conditional(machine: Machine, node: ast.expr, frame: Frame) -> Value:
     return UNKNOWN
 
 
-def _sequence(machine: Machine, node: ast.expr, frame: Frame) -> Value:
-    sequence = cast("ast.List | ast.Tuple | ast.Set", node)
-    items: list[Value] = []
-    for each in sequence.elts:
-        if isinstance(each, ast.Starred):
-            inner = evaluate(machine, each.value, frame)
-            if not isinstance(inner, ListV):
-                return UNKNOWN
-            items += inner.items
-        else:
-            items.append(evaluate(machine, each, frame))
-    kind = {ast.List: "list", ast.Tuple: "tuple", ast.Set: "set"}[type(sequence)]
-    return ListV(items, kind)
-
-
-def _dict(machine: Machine, node: ast.expr, frame: Frame) -> Value:
-    written = cast("ast.Dict", node)
-    items: dict[Any, Value] = {}
-    for key, value in zip(written.keys, written.values, strict=True):
-        found = evaluate(machine, value, frame)
-        if key is None:
-            if not isinstance(found, DictV):
-                return UNKNOWN
-            items.update(found.items)
-            continue
-        name = evaluate(machine, key, frame)
-        if not isinstance(name, Const):
-            return UNKNOWN
-        items[name.value] = found
-    return DictV(items)
-
-
 def _lambda(machine: Machine, node: ast.expr, frame: Frame) -> Value:
     return Func(cast("Module", frame.module), cast("ast.Lambda", node), frame.env)
-
-
-def _comprehension(machine: Machine, node: ast.expr, frame: Frame) -> Value:
-    made = cast("ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp", node)
-    inner = replace(frame, env=dict(frame.env))
-    over = evaluate(machine, made.generators[0].iter, inner)
-    if len(made.generators) > 1 or not isinstance(over, ListV) or len(over.items) > 50:
-        machine.perhaps(lambda: _once(machine, made, inner))
-        return UNKNOWN
-    items: list[Value] = []
-    pairs: dict[Any, Value] = {}
-    for each in over.items:
-        machine.bind(made.generators[0].target, each, inner)
-        tests = [truth(evaluate(machine, test, inner)) for test in made.generators[0].ifs]
-        if any(test is None for test in tests):
-            return UNKNOWN
-        if not all(tests):
-            continue
-        if isinstance(made, ast.DictComp):
-            key = evaluate(machine, made.key, inner)
-            if not isinstance(key, Const):
-                return UNKNOWN
-            pairs[key.value] = evaluate(machine, made.value, inner)
-        else:
-            items.append(evaluate(machine, made.elt, inner))
-    return DictV(pairs) if isinstance(made, ast.DictComp) else ListV(items)
-
-
-def _once(machine: Machine, made: Any, inner: Frame) -> Value:
-    for generator in made.generators:
-        machine.bind(generator.target, UNKNOWN, inner)
-    for each in (made.key, made.value) if isinstance(made, ast.DictComp) else (made.elt,):
-        evaluate(machine, each, inner)
-    return UNKNOWN
 
 
 def _yield(machine: Machine, node: ast.expr, frame: Frame) -> Value:
@@ -327,15 +262,15 @@ _READERS: dict[type[ast.expr], Callable[[Machine, ast.expr, Frame], Value]] = {
     ast.UnaryOp: _unary,
     ast.Compare: _compare,
     ast.IfExp: _conditional,
-    ast.List: _sequence,
-    ast.Tuple: _sequence,
-    ast.Set: _sequence,
-    ast.Dict: _dict,
+    ast.List: sequence,
+    ast.Tuple: sequence,
+    ast.Set: sequence,
+    ast.Dict: written_dict,
     ast.Lambda: _lambda,
-    ast.ListComp: _comprehension,
-    ast.SetComp: _comprehension,
-    ast.GeneratorExp: _comprehension,
-    ast.DictComp: _comprehension,
+    ast.ListComp: comprehension,
+    ast.SetComp: comprehension,
+    ast.GeneratorExp: comprehension,
+    ast.DictComp: comprehension,
     ast.Yield: _yield,
     ast.NamedExpr: _named_expression,
 }

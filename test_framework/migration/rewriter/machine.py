@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from test_framework.migration.rewriter import folding
+from test_framework.migration.rewriter import pure
 from test_framework.migration.rewriter.calling import call, call_function, entered
 from test_framework.migration.rewriter.events import CannotTell, Check, Finish, Frame, Op, Place, Raised, Trace
 from test_framework.migration.rewriter.expressions import attribute_of, evaluate
@@ -210,7 +210,7 @@ class Machine:
                 return self.lookup(owner, name)
             if (parent, name) in self.overrides:
                 return self.overrides[parent, name]
-        return folding.external_value(dotted) or ModuleV(dotted)
+        return pure.external_value(dotted) or ModuleV(dotted)
 
     def attribute_of_module(self, owner: ModuleV, name: str) -> Value:
         if owner.module is None:
@@ -219,7 +219,7 @@ class Machine:
             key = (owner.name, name)
             return (
                 self.overrides.get(key)
-                or folding.external_value(f"{owner.name}.{name}")
+                or pure.external_value(f"{owner.name}.{name}")
                 or ModuleV(f"{owner.name}.{name}")
             )
         found = self.lookup(owner.module, name)

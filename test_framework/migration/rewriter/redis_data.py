@@ -6,48 +6,11 @@ from collections.abc import Callable
 
 from test_framework.migration.rewriter.events import CannotTell, Op
 from test_framework.migration.rewriter.kinds import REDIS_METHODS, normal
+from test_framework.migration.rewriter.redis_names import MAKES, QUIET, READS, REMOVES
 from test_framework.migration.rewriter.values import UNKNOWN, Const, DictV, ListV, StandIn, Sym, Value, repr_of, truth
 from test_framework.migration.rewriter.wanted import Client, Seeds, said
 
 __all__ = ["RedisSeeds", "text_of"]
-
-_READS = frozenset(
-    [
-        "get",
-        "exists",
-        "hgetall",
-        "hget",
-        "hexists",
-        "hlen",
-        "hkeys",
-        "lrange",
-        "llen",
-        "lpop",
-        "rpop",
-        "smembers",
-        "sismember",
-        "scard",
-        "ttl",
-        "mget",
-        "zscore",
-        "zrange",
-        "zcard",
-        "keys",
-        "getdel",
-        "scan_iter",
-    ]
-)
-_QUIET = frozenset({"ping", "close", "aclose", "execute", "pipeline", "flushdb", "type"})
-_MAKES = {
-    **dict.fromkeys(
-        ["set", "setex", "psetex", "setnx", "incr", "incrby", "decr", "decrby", "append", "mset", "getset"], "string"
-    ),
-    **dict.fromkeys(("hset", "hincrby", "hmset"), "hash"),
-    **dict.fromkeys(("lpush", "rpush"), "list"),
-    "sadd": "set",
-    **dict.fromkeys(("zadd", "zincrby"), "zset"),
-}
-_REMOVES = frozenset({"delete", "unlink", "getdel"})
 
 
 def text_of(value: Value, client: Client, what: str) -> str:
@@ -96,9 +59,9 @@ class RedisSeeds:
             raise CannotTell(f"{method} was told to raise {op.raises}: a real server fails in another way")
         if not op.complete_arguments:
             raise CannotTell(f"the arguments of {method} cannot be told from the source")
-        if method in _QUIET:
+        if method in QUIET:
             return
-        if method in _READS:
+        if method in READS:
             self._read(op, method)
         else:
             self._write(op, method)
@@ -135,7 +98,7 @@ class RedisSeeds:
             if method in ("get", "hgetall", "lrange", "smembers", "exists"):
                 return
         _READERS[method](self, op, key, value)
-        if method in _REMOVES:
+        if method in REMOVES:
             self.removed.add(key)
 
     def answer_text(self, op: Op, key: str, value: Value) -> None:
@@ -254,7 +217,7 @@ class RedisSeeds:
                 self.keys[repr_of(each)] = "string"
             return
         wanted = truth(op.result) if op.configured and op.result is not None else None
-        for number in range(len(op.args)) if method in _REMOVES else [0]:
+        for number in range(len(op.args)) if method in REMOVES else [0]:
             self._write_one(op, method, self.key(op, number), wanted=wanted)
 
     def _write_one(self, op: Op, method: str, key: str, *, wanted: bool | None) -> None:
@@ -270,10 +233,10 @@ class RedisSeeds:
             and (wanted or (wanted is None and method in self.checked))
         ):
             self._put(op, key, *_NEEDS_SOMETHING[method](self, op, key))
-        if method in _MAKES:
-            self.keys[key] = _MAKES[method]
+        if method in MAKES:
+            self.keys[key] = MAKES[method]
             self.values.pop(key, None)
-        if method in _REMOVES:
+        if method in REMOVES:
             self.keys.pop(key, None)
             self.removed.add(key)
 
