@@ -124,6 +124,7 @@ def test_a_run_that_needs_no_service_opens_no_connection(project: Project) -> No
         ("postgres_isolation = schema", "postgres_isolation = 'schema' is not transaction or database"),
         ("postgres_savepoints = 1", "postgres_savepoints = '1' is not true or false"),
         ("lease_timeout = never", "lease_timeout = 'never' is not a positive number of seconds"),
+        ("database_prefix = pg_mine", "'pg_mine' cannot be the prefix of test databases"),
         ("real_services_env = MY_URL", "real_services_env holds 'MY_URL'"),
     ],
 )
@@ -185,6 +186,19 @@ def test_the_application_finds_the_stack_when_it_is_imported(project: Project) -
     )
     project.run("-q", "-p", "no:randomly").passes(passed=1)
     project.run("-q", "-n", "2").passes(passed=1)
+
+
+def test_databases_begin_with_the_prefix_that_was_said(project: Project) -> None:
+    project.ini("database_prefix = mine_here").write(
+        test_a="""
+        import os
+
+        def test_a(isolated_external_postgres, parallel_test_coordinator):
+            assert isolated_external_postgres.name.startswith(os.environ.get("WANTED", "mine_here") + "_master_")
+        """
+    )
+    project.run("-q").passes(passed=1)
+    project.run("-q", TEST_DATABASE_PREFIX="other", WANTED="other").passes(passed=1)
 
 
 def test_what_the_user_set_is_left_alone(project: Project) -> None:
