@@ -224,6 +224,7 @@ def _job(query: QueryRequest, user: str, statement: Statement, *, session: Sessi
         verb=statement.verb,
         readonly=readonly,
         roles=query.roles,
+        wants_progress=query.flag("send_progress_in_http_headers"),
     )
 
 

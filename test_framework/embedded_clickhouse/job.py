@@ -15,6 +15,13 @@ from test_framework.embedded_clickhouse.settings import connect_with, quote_iden
 __all__ = ["Job", "Stats"]
 
 
+#: The fields of a progress header, in a server's order.
+_PROGRESS = (
+    *("read_rows", "read_bytes", "written_rows", "written_bytes", "total_rows_to_read"),
+    *("result_rows", "result_bytes", "elapsed_ns"),
+)
+
+
 @dataclass(slots=True)
 class Stats:
     """What the summary header and the query log report."""
@@ -66,6 +73,9 @@ class Job:
     externals: list[ExternalTable] = field(default_factory=list)
     connection: Connection | None = None
     stats: Stats = field(default_factory=Stats)
+    #: how far it had come, again and again, as headers say it; kept when ``wants_progress``
+    progress: list[str] = field(default_factory=list)
+    wants_progress: bool = False
     #: an error that became part of the body
     error: ClickHouseError | None = None
     started: float = field(default_factory=time.time)
@@ -84,7 +94,13 @@ class Job:
         for table in self.externals:
             table.create(connection)
         self._set_odd_params(connection)
+        if self.wants_progress:
+            connection.set_progress_callback(self._note_progress)
         return connection
+
+    def _note_progress(self, values: Mapping[str, int]) -> None:
+        """Called by the engine every tenth of a second."""
+        self.progress.append("{" + ",".join(f'"{name}":"{values[name]}"' for name in _PROGRESS if name in values) + "}")
 
     def _set_odd_params(self, connection: Connection) -> None:
         """Values that are not UTF-8 cannot be handed over as text; a statement takes any bytes."""
@@ -125,6 +141,8 @@ class Job:
         connection, self.connection = self.connection, None
         if connection is None:
             return
+        if self.wants_progress:
+            connection.set_progress_callback()
         tables, self.externals = self.externals, []
         if self.session is None:
             connection.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from aiohttp import HttpVersion11, web
+from multidict import CIMultiDict
 
 from test_framework.embedded_clickhouse.chance import Chance
 from test_framework.embedded_clickhouse.encodings import Encoder
@@ -71,14 +72,17 @@ class Reply:
     hold: int
     spool: Path
 
-    def all_headers(self, tag: str) -> dict[str, str]:
-        """The headers, with the summary of what is known now."""
+    def all_headers(self, tag: str) -> Mapping[str, str]:
+        """The headers, with the summary of what is known now and all progress up to now."""
         headers = {**self.headers.common(self.query_id), "X-ClickHouse-Exception-Tag": tag, **self.extra}
         if self.format:
             headers["X-ClickHouse-Format"] = self.format
             headers["Content-Type"] = content_type(self.format)
         headers["X-ClickHouse-Summary"] = summary(self.job.stats)
-        return headers
+        if not self.job.progress:
+            return headers
+        progress = [("X-ClickHouse-Progress", text) for text in self.job.progress]
+        return CIMultiDict([*headers.items(), *progress])
 
     async def encode(self, data: Piece) -> Piece:
         """Compress a piece; a large one in a worker thread, since others wait for the event loop."""

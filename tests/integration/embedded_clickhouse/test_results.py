@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import zlib
 
@@ -127,6 +128,23 @@ async def test_a_gigabyte_streams_in_constant_memory(client: Client) -> None:
         peak = max(peak, client.server.memory())
     assert size == 1001 * 1_050_000
     assert peak - idle < 300 << 20
+
+
+@pytest.mark.parametrize(
+    "url", [{}, {"client_protocol_version": 54405, "default_format": "Native"}, {"session_id": "progress"}]
+)
+async def test_progress_is_reported_in_headers_to_whoever_asks(client: Client, url: dict[str, object]) -> None:
+    # Longer than the engine's tenth of a second on any machine, since it sleeps; each row is a block of its own.
+    sql = "SELECT sleepEachRow(0.2), number FROM numbers(4)"
+    plain = await client.send(sql, max_block_size=1, **url)
+    assert "X-ClickHouse-Progress" not in plain.headers
+    reply = await client.send(sql, max_block_size=1, send_progress_in_http_headers=1, wait_end_of_query=1, **url)
+    rows = [int(json.loads(text)["read_rows"]) for text in reply.headers.getall("X-ClickHouse-Progress")]
+    assert rows == sorted(rows)
+    assert all(0 <= read <= 4 for read in rows)
+    assert reply.body == plain.body
+    after = await client.send(sql, max_block_size=1, **url)
+    assert "X-ClickHouse-Progress" not in after.headers
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1 FORMAT Null", "SELECT 1 WHERE 0", "SHOW TABLES FROM default LIKE 'nothing'"])
