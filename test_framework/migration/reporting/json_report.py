@@ -46,7 +46,7 @@ def json_report(report: TreeReport, comparison: Comparison | None = None) -> dic
         },
         "order_of_work": {"formula": FORMULA, "files": [_task(task) for task in order_of_work(report)]},
         "baseline": None if comparison is None else _comparison(comparison),
-        "files": [_file(file) for file in report.files if file.uses or file.error],
+        "files": [_file(file) for file in report.files if file.uses or file.autouse or file.error],
     }
 
 
@@ -75,6 +75,7 @@ def _file(file: FileReport) -> dict[str, Any]:
         "tests": file.tests,
         "lines": file.lines,
         "error": file.error,
+        "autouse": list(file.autouse),
         "uses": [use_as_dict(use) for use in file.uses],
     }
 

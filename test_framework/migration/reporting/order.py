@@ -90,20 +90,24 @@ def _task(file: FileReport, elsewhere: int) -> Task | None:
 
 
 def _fixtures_used_elsewhere(files: Iterable[FileReport]) -> Counter[str]:
-    """For each file, how often other files ask for a replaceable mock fixture that it defines.
+    """For each file, how often other files ask for a replaceable mock fixture that it defines, or get it unasked.
 
     As pytest looks it up: a file's own fixture first, then the nearest ``conftest.py`` above.
     """
     files = tuple(files)
-    defined = {file.path: {_fixture_name(use) for use in file.uses if use.form is Form.FIXTURE} for file in files}
+    defined = {
+        file.path: {_fixture_name(use) for use in file.uses if use.form is Form.FIXTURE and replaceable(use)}
+        for file in files
+    }
     used: Counter[str] = Counter()
     for file in files:
-        for use in file.uses:
-            if use.form is not Form.PARAMETER or use.target in defined[file.path] or not replaceable(use):
+        asked = [use.target for use in file.uses if use.form is Form.PARAMETER]
+        for name in (*asked, *file.autouse):
+            if name in defined[file.path]:
                 continue
             for folder in PurePosixPath(file.path).parents:
                 conftest = (folder / "conftest.py").as_posix()
-                if use.target in defined.get(conftest, ()):
+                if conftest != file.path and name in defined.get(conftest, ()):
                     used[conftest] += 1
                     break
     return used

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,8 +100,9 @@ def test_a_fixture_counts_for_the_file_that_pytest_would_take_it_from() -> None:
     files = [file(path, fixture(path)) for path in paths]
     files += [file(path, asks(path)) for path in asking[:-1]]
     files.append(file(asking[-1], fixture(asking[-1]), asks(asking[-1])))
+    files.append(replace(file("unit/test_unasked.py"), autouse=("db",)))
     elsewhere = {task.path: task.elsewhere for task in order_of_work(tree(*files)) if task.elsewhere}
-    assert elsewhere == {"conftest.py": 1, "unit/conftest.py": 2}
+    assert elsewhere == {"conftest.py": 1, "unit/conftest.py": 3}
 
 
 def test_the_varied_tree_begins_with_the_fixture_that_others_use() -> None:
