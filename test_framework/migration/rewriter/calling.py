@@ -6,6 +6,7 @@ import ast
 from typing import TYPE_CHECKING, cast
 
 from test_framework.migration.rewriter import pure
+from test_framework.migration.rewriter.classes import member
 from test_framework.migration.rewriter.events import Frame, Op, Place, Raised
 from test_framework.migration.rewriter.functions import Arguments, call_function, instantiate
 from test_framework.migration.rewriter.making import make_mock, make_patch, monkeypatch_call
@@ -176,7 +177,7 @@ def _call_method(machine: Machine, method: BoundMethod, given: Arguments, node: 
     owner = method.owner
     if isinstance(owner, Instance | ClassV):
         cls = owner.cls if isinstance(owner, Instance) else owner
-        found = machine.member(cls, method.name)
+        found = member(machine, cls, method.name)
         if found is None:
             return UNKNOWN
         function = cast("ast.FunctionDef", found[1])
@@ -258,7 +259,7 @@ def entered(machine: Machine, item: ast.withitem, frame: Frame, *, is_async: boo
         path = (*value.path, step, "()")
         return value.root.results.get(path) or StandIn(value.root, path)
     if isinstance(value, Instance):
-        method = machine.member(value.cls, "__aenter__" if is_async else "__enter__")
+        method = member(machine, value.cls, "__aenter__" if is_async else "__enter__")
         if method is not None:
             return call_function(machine, Func(method[0].module, cast("ast.FunctionDef", method[1])), [value], {}, None)
     return value

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from test_framework.migration.rewriter import folding
+from test_framework.migration.rewriter.classes import attribute_of_class, attribute_of_instance
 from test_framework.migration.rewriter.displays import comprehension, sequence, written_dict
 from test_framework.migration.rewriter.events import Finish, Frame
 from test_framework.migration.rewriter.mocks import ASSERTIONS, CALLS, COUNTS
@@ -82,9 +83,9 @@ def attribute_of(machine: Machine, owner: Value, name: str, frame: Frame) -> Val
     if isinstance(owner, ArgRef):
         return replace(owner, part="kwargs" if name == "kwargs" else "args" if name == "args" else "?")
     if isinstance(owner, Instance):
-        return machine.attribute_of_instance(owner, name)
+        return attribute_of_instance(machine, owner, name)
     if isinstance(owner, ClassV):
-        return machine.attribute_of_class(owner, name)
+        return attribute_of_class(machine, owner, name)
     if isinstance(owner, ModuleV):
         return machine.attribute_of_module(owner, name)
     if isinstance(owner, Sym):

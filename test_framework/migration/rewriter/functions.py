@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, cast
 
+from test_framework.migration.rewriter.classes import ancestry, member
 from test_framework.migration.rewriter.events import Finish, Frame
 from test_framework.migration.rewriter.values import (
     UNKNOWN,
@@ -94,14 +95,14 @@ def bind_parameters(
 def instantiate(machine: Machine, cls: ClassV, given: Arguments) -> Value:
     """An object of a visible class."""
     made = Instance(cls)
-    found = machine.member(cls, "__init__")
+    found = member(machine, cls, "__init__")
     if found is not None:
         init = Func(found[0].module, cast("ast.FunctionDef", found[1]))
         call_function(machine, init, [made, *given.args], given.kwargs, given)
         return made
     fields = [
         statement.target.id
-        for each in reversed(machine.ancestry(cls))
+        for each in reversed(ancestry(machine, cls))
         for statement in each.node.body
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
     ]

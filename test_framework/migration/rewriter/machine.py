@@ -7,7 +7,6 @@ import builtins
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from test_framework.migration.rewriter import pure
 from test_framework.migration.rewriter.calling import call, call_function, entered
@@ -25,7 +24,6 @@ from test_framework.migration.rewriter.values import (
     CountRef,
     DictV,
     Func,
-    Instance,
     ListV,
     ModuleV,
     StandIn,
@@ -56,7 +54,7 @@ class Machine:
         self._maybe = 0
         self._globals: dict[tuple[str, str], Value] = {}
         self._ops: dict[int, Op] = {}
-        self._class_values: dict[tuple[int, str], Value] = {}
+        self.class_values: dict[tuple[int, str], Value] = {}
 
     # What the readers of expressions and statements ask for.
 
@@ -112,6 +110,9 @@ class Machine:
 
     def call(self, node: ast.Call, frame: Frame) -> Value:
         return call(self, node, frame)
+
+    def call_function(self, function: Func, args: list[Value]) -> Value:
+        return call_function(self, function, args, {}, None)
 
     def entered(self, item: ast.withitem, frame: Frame, *, is_async: bool) -> Value:
         return entered(self, item, frame, is_async=is_async)
@@ -228,68 +229,6 @@ class Machine:
             return ModuleV(f"{owner.name}.{name}", inner) if inner else UNKNOWN
         return found
 
-    # Classes.
-
-    def ancestry(self, cls: ClassV) -> list[ClassV]:
-        """The class and its visible bases, nearest first."""
-        found = [cls]
-        for base in cls.node.bases:
-            value = evaluate(self, base, Frame(cls.module, {}, "module"))
-            if isinstance(value, ClassV) and value.node is not cls.node:
-                found += [each for each in self.ancestry(value) if each.node not in [f.node for f in found]]
-        return found
-
-    def member(self, cls: ClassV, name: str) -> tuple[ClassV, ast.stmt] | None:
-        for each in self.ancestry(cls):
-            for statement in each.node.body:
-                if (
-                    isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-                    and statement.name == name
-                ):
-                    return each, statement
-                targets = (
-                    statement.targets
-                    if isinstance(statement, ast.Assign)
-                    else [statement.target]
-                    if isinstance(statement, ast.AnnAssign) and statement.value
-                    else []
-                )
-                if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-                    return each, statement
-        return None
-
-    def attribute_of_class(self, cls: ClassV, name: str) -> Value:
-        key = (f"{cls.module.name}.{cls.node.name}", name)
-        if key in self.overrides:
-            return self.overrides[key]
-        found = self.member(cls, name)
-        if found is None:
-            return UNKNOWN
-        owner, statement = found
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            made = Func(owner.module, statement)
-            return BoundMethod(cls, name) if _decorated(statement, "classmethod") else made
-        if isinstance(statement, ast.ClassDef):
-            return ClassV(owner.module, statement)
-        if (id(statement), name) not in self._class_values:
-            value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
-            frame = Frame(owner.module, {}, "module", scope="<class>")
-            self._class_values[id(statement), name] = evaluate(self, value, frame) if value else UNKNOWN
-        return self._class_values[id(statement), name]
-
-    def attribute_of_instance(self, owner: Instance, name: str) -> Value:
-        if name in owner.attributes:
-            return owner.attributes[name]
-        found = self.member(owner.cls, name)
-        if found is not None and isinstance(found[1], ast.FunctionDef | ast.AsyncFunctionDef):
-            key = (f"{owner.cls.module.name}.{owner.cls.node.name}", name)
-            if key in self.overrides:
-                return self.overrides[key]
-            if _decorated(found[1], "property", "cached_property"):
-                return call_function(self, Func(found[0].module, found[1]), [owner], {}, None)
-            return BoundMethod(owner, name)
-        return self.attribute_of_class(owner.cls, name)
-
     def forget_refs(self, frame: Frame) -> None:
         if frame.kind in ("test", "fixture", "setup"):
             self.refs.clear()
@@ -311,10 +250,3 @@ class Machine:
         found = Check(standin.root, standin.path, what, args, kwargs, self.own_place, node)
         self.trace.checks.append(found)
         self.trace.order.append(found)
-
-
-def _decorated(node: Any, *names: str) -> bool:
-    return any(
-        (isinstance(each, ast.Name) and each.id in names) or (isinstance(each, ast.Attribute) and each.attr in names)
-        for each in node.decorator_list
-    )

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 
 from test_framework.migration.rewriter.assertions import Assertions
 from test_framework.migration.rewriter.clickhouse_data import ClickHouseSeeds
+from test_framework.migration.rewriter.clients import client_of, family_of
 from test_framework.migration.rewriter.edits import FunctionEdit, Positions
-from test_framework.migration.rewriter.events import CannotTell, Op, Patch, Setup
-from test_framework.migration.rewriter.kinds import normal
+from test_framework.migration.rewriter.events import CannotTell, Op
+from test_framework.migration.rewriter.handing import hand_in
+from test_framework.migration.rewriter.patching import replace_patches
 from test_framework.migration.rewriter.reading import Function, is_unittest
 from test_framework.migration.rewriter.redis_data import RedisSeeds
 from test_framework.migration.rewriter.roots import Plan, our_roots
 from test_framework.migration.rewriter.schema import Schema, shipped_schema
 from test_framework.migration.rewriter.sql_data import SqlSeeds
 from test_framework.migration.rewriter.sql_lines import sql_lines
-from test_framework.migration.rewriter.values import Const, ListV, Root, StandIn, Value
+from test_framework.migration.rewriter.values import Const, Root, Value
 from test_framework.migration.rewriter.wanted import Client, Seeds
 
 __all__ = ["Plan", "Planner", "make_plan", "our_roots"]
@@ -58,9 +60,9 @@ class Planner:
         seeds = self._seed()
         self._place(seeds)
         self._assert()
-        self._hand_in()
+        hand_in(self)
         self._remove_setups()
-        self._patches()
+        replace_patches(self)
         self._finish()
 
     # What cannot be done at all.
@@ -85,56 +87,10 @@ class Planner:
         for root in self.plan.ours:
             by_kind.setdefault(root.kind or "", []).append(root)
         for kind, roots in by_kind.items():
-            if len({self._family(root) for root in roots}) > 1:
+            if len({family_of(self, root) for root in roots}) > 1:
                 raise CannotTell(f"several mocks stand in for {kind}: a person must say which is which")
             for root in roots:
-                self.clients[id(root)] = self._client(kind, root)
-
-    def _family(self, root: Root) -> int:
-        """Mocks that lead to each other are one service."""
-        for other in self.trace.roots:
-            if (
-                any(isinstance(value, StandIn) and value.root is root for value in other.results.values())
-                and other is not root
-            ):
-                return self._family(other)
-        return id(root)
-
-    def _client(self, kind: str, root: Root) -> Client:
-        ops = [
-            op
-            for op in self.trace.ops
-            if self._same_kind(op.root, kind)
-            and normal(op.path)[1] not in (None, "pipeline", "transaction", "acquire", "close")
-        ]
-        direct = [op for op in ops if normal(op.path)[0] != "pipeline"]
-        plain = [op for op in direct if not op.awaited]
-        if kind == "redis":
-            if plain and len(plain) < len(direct):
-                raise CannotTell("some calls are awaited and some are not")
-            return self._redis_client(waits=not plain, decoded=not self._bytes(ops))
-        if plain:
-            raise CannotTell(f"the code under test calls {plain[0].method} without await: it needs a client of its own")
-        if kind == "postgres" and self._is_pool(root):
-            return Client("real_pool")
-        return Client({"postgres": "real_postgres", "clickhouse": "real_clickhouse"}[kind])
-
-    def _same_kind(self, root: Root, kind: str) -> bool:
-        return root.kind == kind
-
-    def _redis_client(self, *, waits: bool, decoded: bool) -> Client:
-        name = "real_redis" + ("" if waits else "_sync") + ("" if decoded else "_bytes")
-        if name != "real_redis":
-            self.plan.local_fixtures.add(name)
-        return Client(name, waits, decoded)
-
-    def _bytes(self, ops: Sequence[Op]) -> bool:
-        return any(_has_bytes(op.result) for op in ops if op.result is not None and op.configured)
-
-    def _is_pool(self, root: Root) -> bool:
-        events: list[Op | Setup] = [*self.trace.ops, *self.trace.setups]
-        used = {event.path[0] for event in events if event.root is root and event.path}
-        return bool({"acquire", "connection"} & (used | {path[0] for path in root.results if path}))
+                self.clients[id(root)] = client_of(self, kind, root)
 
     @property
     def pooled(self) -> bool:
@@ -228,13 +184,13 @@ class Planner:
     def _remove_setups(self) -> None:
         for setup in self.trace.setups:
             if setup.root.kind is not None or (setup.root.parent is not None and setup.root.parent.kind is not None):
-                self._delete(setup.place.statement, setup.place.scope)
+                self.delete(setup.place.statement, setup.place.scope)
                 self.plan.rewritten += 1
         for place in self.trace.leftovers:
             if place.scope == self.scope:
-                self._delete(place.statement, place.scope)
+                self.delete(place.statement, place.scope)
 
-    def _delete(self, statement: ast.stmt, scope: str) -> None:
+    def delete(self, statement: ast.stmt, scope: str) -> None:
         if id(statement) not in self.own or scope in self.plan.provided:
             return
         if isinstance(statement, ast.With | ast.AsyncWith | ast.For | ast.If | ast.Try):
@@ -244,41 +200,6 @@ class Planner:
             self.plan.touched.add(scope)
 
     # What comes.
-
-    def _hand_in(self) -> None:
-        for root in self.plan.ours:
-            client = self.clients[id(root)]
-            if root.parent is not None or root.how != "call":
-                continue
-            self._bindings(root, client)
-            if self._only_given(root):
-                if "::" not in root.scope:
-                    self.plan.provided.add(root.scope)
-                continue
-            self._replace_making(root, client)
-        for (scope, name), value in self.trace.aliases.items():
-            if value.root.kind is None or scope != self.scope:
-                continue
-            through, _ = normal((*value.path, "x"))
-            if value.path[-1:] != ("()",) and not through:
-                raise CannotTell(f"{name} is a part of the mock")
-            self.edit(scope).rename[name] = self.asker(value.root.kind).name
-
-    def _only_given(self, root: Root) -> bool:
-        """Whether a fixture does nothing but to make this mock, prepare it and hand it over."""
-        if not root.given_by or root.given_by != root.scope:
-            return False
-        function = self.functions.get(root.scope)
-        if function is None:
-            return True
-        mine = {id(setup.place.statement) for setup in self.trace.setups if setup.place.scope == root.scope}
-        mine |= {id(part.statement) for part in self.trace.roots if part.scope == root.scope}
-        return all(
-            id(each) in mine
-            or isinstance(each, ast.Return | ast.Import | ast.ImportFrom)
-            or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant | ast.Yield))
-            for each in function.body
-        )
 
     def edit(self, scope: str) -> FunctionEdit:
         """The changes to a function of this file."""
@@ -295,128 +216,6 @@ class Planner:
                 if "pytest.fixture(autouse=True)" not in found.decorators_on:
                     found.decorators_on.append("pytest.fixture(autouse=True)")
         return found
-
-    def _bindings(self, root: Root, client: Client) -> None:
-        for (scope, name), bound in self.trace.bindings.items():
-            if bound is not root:
-                continue
-            if scope == root.scope and self._only_given(root):
-                continue
-            if scope == self.scope and root.given_by and not self._only_given(root):
-                # The fixture does more than to give the mock: the test goes on asking for it.
-                self.edit(scope).want(client.name)
-                continue
-            if scope not in self.functions and scope != "<module>":
-                continue
-            edit = self.edit(scope)
-            edit.rename[name] = client.name
-            edit.want(client.name)
-
-    def _replace_making(self, root: Root, client: Client) -> None:
-        """Where the mock was made, the real client is named."""
-        if root.scope not in self.functions:
-            raise CannotTell("the mock is made where no fixture can be taken")
-        statement = root.statement
-        edit = self.edit(root.scope)
-        edit.want(client.name)
-        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is root.node:
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            if all(isinstance(target, ast.Name) for target in targets):
-                self._delete(statement, root.scope)
-                return
-        assert isinstance(root.node, ast.expr)
-        self.edits.exprs[self.positions.span(root.node)] = client.name
-
-    def replacement(self, root: Root) -> str:
-        """What is put where a patch put the mock."""
-        client = self.clients[id(root)]
-        calls = [op for op in self.trace.ops if op.root is root and op.path == ()]
-        gives = any(
-            path[:1] == ("()",)
-            for path in [
-                *root.results,
-                *(op.path for op in self.trace.ops if op.root is root),
-                *(s.path for s in self.trace.setups if s.root is root),
-            ]
-        )
-        if not calls and not gives:
-            return client.name
-        if any(op.awaited for op in calls) or root.awaitable:
-            return f"async:{client.name}"
-        return f"lambda *args, **kwargs: {client.name}"
-
-    def _patches(self) -> None:
-        for patch in self.trace.patches:
-            root = patch.root
-            if root is None or root.kind is None:
-                continue
-            if "asyncpg." in patch.target or patch.target.startswith(("redis.", "clickhouse_connect.")):
-                raise CannotTell(
-                    f"{patch.target} is the driver itself: hand the client in, or give the code the test's address"
-                )
-            _PATCHES[patch.how](self, patch, root) if patch.how in _PATCHES else self._no_patch(patch)
-            self.plan.rewritten += 1
-
-    def _no_patch(self, patch: Patch) -> None:
-        raise CannotTell(f"a patch of {patch.target} is started by hand or for a whole class")
-
-    def _setattr(self, holder: str, patch: Patch, root: Root, scope: str) -> list[str]:
-        text = self.replacement(root)
-        edit = self.edit(scope)
-        edit.want(self.clients[id(root)].name)
-        if text.startswith("async:"):
-            name = f"get_{text[6:]}"
-            return [
-                f"async def {name}(*args, **kwargs):\n    return {text[6:]}\n",
-                f"{holder}.setattr({patch.target_text}, {name})",
-            ]
-        return [f"{holder}.setattr({patch.target_text}, {text})"]
-
-    def patch_decorator(self, patch: Patch, root: Root) -> None:
-        edit = self.edit(self.scope)
-        assert isinstance(patch.whole, ast.expr)
-        edit.decorators_off.add(self.positions.of(patch.whole))
-        edit.want("monkeypatch")
-        if patch.parameter and not patch.has_new:
-            edit.remove.add(patch.parameter)
-            if not self._is_giver(root):
-                edit.rename[patch.parameter] = self.clients[id(root)].name
-        edit.first += [line for line in self._setattr("monkeypatch", patch, root, self.scope) if line not in edit.first]
-
-    def _is_giver(self, root: Root) -> bool:
-        return self.replacement(root) != self.clients[id(root)].name
-
-    def patch_with(self, patch: Patch, root: Root) -> None:
-        assert isinstance(patch.whole, ast.withitem) and patch.place is not None
-        if patch.scope not in self.functions:
-            raise CannotTell("a fixture of a conftest.py patches: change it there first")
-        block = patch.place.statement
-        if not isinstance(block, ast.With | ast.AsyncWith) or isinstance(block, ast.AsyncWith):
-            raise CannotTell("a patch is entered in a way that is not understood")
-        edit = self.edit(patch.scope)
-        edit.want("monkeypatch")
-        number = sum(1 for span in self.edits.with_items) + 1
-        holder = "patched" if number == 1 else f"patched_{number}"
-        self.edits.with_items[self.positions.span(patch.whole.context_expr)] = holder
-        if patch.parameter and not patch.has_new:
-            edit.rename[patch.parameter] = self.clients[id(root)].name
-        key = self.positions.of(block.body[0])
-        self.edits.before[key] = [*self._setattr(holder, patch, root, patch.scope), *self.edits.before.get(key, [])]
-
-    def patch_mocker(self, patch: Patch, root: Root) -> None:
-        statement = patch.place.statement if patch.place else None
-        if statement is None or patch.scope not in self.functions:
-            raise CannotTell("mocker.patch is used in a way that is not understood")
-        value = statement.value if isinstance(statement, ast.Assign | ast.Expr) else None
-        if value is not patch.node:
-            raise CannotTell("mocker.patch is a part of a larger statement")
-        edit = self.edit(patch.scope)
-        edit.want("monkeypatch")
-        for target in statement.targets if isinstance(statement, ast.Assign) else ():
-            if not isinstance(target, ast.Name):
-                raise CannotTell("mocker.patch is assigned to an attribute")
-            edit.rename[target.id] = self.clients[id(root)].name
-        self.edits.replace[self.positions.of(statement)] = self._setattr("monkeypatch", patch, root, patch.scope)
 
     def _finish(self) -> None:
         edit = self.edit(self.scope)
@@ -453,15 +252,6 @@ def _renamed(text: str, old: str, new: str) -> str:
     return ast.unparse(tree)
 
 
-def _has_bytes(value: Value | None) -> bool:
-    if isinstance(value, Const):
-        return isinstance(value.value, bytes)
-    if isinstance(value, ListV):
-        return any(_has_bytes(each) for each in value.items)
-    items = getattr(value, "items", None)
-    return isinstance(items, dict) and any(isinstance(key, bytes) or _has_bytes(each) for key, each in items.items())
-
-
 def _first_statement(node: Function) -> ast.stmt:
     body = node.body
     first = body[0]
@@ -474,11 +264,6 @@ def _first_statement(node: Function) -> ast.stmt:
 _ADVICE = {
     "websocket": "take real_websocket_client and let a real handler answer: a person must say which",
     "http": "take real_http_client and the real service: a person must say which, and what it answers",
-}
-_PATCHES = {
-    "decorator": Planner.patch_decorator,
-    "with": Planner.patch_with,
-    "mocker": Planner.patch_mocker,
 }
 
 

@@ -1,0 +1,72 @@
+"""Which real client takes a mock's place: by the service, and by how the code under test calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from test_framework.migration.rewriter.events import CannotTell, Op, Setup
+from test_framework.migration.rewriter.kinds import normal
+from test_framework.migration.rewriter.values import Const, ListV, Root, StandIn, Value
+from test_framework.migration.rewriter.wanted import Client
+
+if TYPE_CHECKING:
+    from test_framework.migration.rewriter.plan import Planner
+
+__all__ = ["client_of", "family_of"]
+
+
+def family_of(planner: Planner, root: Root) -> int:
+    """Mocks that lead to each other are one service."""
+    for other in planner.trace.roots:
+        if (
+            any(isinstance(value, StandIn) and value.root is root for value in other.results.values())
+            and other is not root
+        ):
+            return family_of(planner, other)
+    return id(root)
+
+
+def client_of(planner: Planner, kind: str, root: Root) -> Client:
+    ops = [
+        op
+        for op in planner.trace.ops
+        if op.root.kind == kind and normal(op.path)[1] not in (None, "pipeline", "transaction", "acquire", "close")
+    ]
+    direct = [op for op in ops if normal(op.path)[0] != "pipeline"]
+    plain = [op for op in direct if not op.awaited]
+    if kind == "redis":
+        if plain and len(plain) < len(direct):
+            raise CannotTell("some calls are awaited and some are not")
+        return _redis_client(planner, waits=not plain, decoded=not _bytes(planner, ops))
+    if plain:
+        raise CannotTell(f"the code under test calls {plain[0].method} without await: it needs a client of its own")
+    if kind == "postgres" and _is_pool(planner, root):
+        return Client("real_pool")
+    return Client({"postgres": "real_postgres", "clickhouse": "real_clickhouse"}[kind])
+
+
+def _redis_client(planner: Planner, *, waits: bool, decoded: bool) -> Client:
+    name = "real_redis" + ("" if waits else "_sync") + ("" if decoded else "_bytes")
+    if name != "real_redis":
+        planner.plan.local_fixtures.add(name)
+    return Client(name, waits, decoded)
+
+
+def _bytes(planner: Planner, ops: Sequence[Op]) -> bool:
+    return any(_has_bytes(op.result) for op in ops if op.result is not None and op.configured)
+
+
+def _is_pool(planner: Planner, root: Root) -> bool:
+    events: list[Op | Setup] = [*planner.trace.ops, *planner.trace.setups]
+    used = {event.path[0] for event in events if event.root is root and event.path}
+    return bool({"acquire", "connection"} & (used | {path[0] for path in root.results if path}))
+
+
+def _has_bytes(value: Value | None) -> bool:
+    if isinstance(value, Const):
+        return isinstance(value.value, bytes)
+    if isinstance(value, ListV):
+        return any(_has_bytes(each) for each in value.items)
+    items = getattr(value, "items", None)
+    return isinstance(items, dict) and any(isinstance(key, bytes) or _has_bytes(each) for key, each in items.items())

@@ -1,0 +1,86 @@
+"""The real clients come in where mocks were made: as parameters, under their own names."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from test_framework.migration.rewriter.events import CannotTell
+from test_framework.migration.rewriter.kinds import normal
+from test_framework.migration.rewriter.values import Root
+from test_framework.migration.rewriter.wanted import Client
+
+if TYPE_CHECKING:
+    from test_framework.migration.rewriter.plan import Planner
+
+__all__ = ["hand_in"]
+
+
+def hand_in(planner: Planner) -> None:
+    for root in planner.plan.ours:
+        client = planner.clients[id(root)]
+        if root.parent is not None or root.how != "call":
+            continue
+        _bindings(planner, root, client)
+        if _only_given(planner, root):
+            if "::" not in root.scope:
+                planner.plan.provided.add(root.scope)
+            continue
+        _replace_making(planner, root, client)
+    for (scope, name), value in planner.trace.aliases.items():
+        if value.root.kind is None or scope != planner.scope:
+            continue
+        through, _ = normal((*value.path, "x"))
+        if value.path[-1:] != ("()",) and not through:
+            raise CannotTell(f"{name} is a part of the mock")
+        planner.edit(scope).rename[name] = planner.asker(value.root.kind).name
+
+
+def _only_given(planner: Planner, root: Root) -> bool:
+    """Whether a fixture does nothing but to make this mock, prepare it and hand it over."""
+    if not root.given_by or root.given_by != root.scope:
+        return False
+    function = planner.functions.get(root.scope)
+    if function is None:
+        return True
+    mine = {id(setup.place.statement) for setup in planner.trace.setups if setup.place.scope == root.scope}
+    mine |= {id(part.statement) for part in planner.trace.roots if part.scope == root.scope}
+    return all(
+        id(each) in mine
+        or isinstance(each, ast.Return | ast.Import | ast.ImportFrom)
+        or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant | ast.Yield))
+        for each in function.body
+    )
+
+
+def _bindings(planner: Planner, root: Root, client: Client) -> None:
+    for (scope, name), bound in planner.trace.bindings.items():
+        if bound is not root:
+            continue
+        if scope == root.scope and _only_given(planner, root):
+            continue
+        if scope == planner.scope and root.given_by and not _only_given(planner, root):
+            # The fixture does more than to give the mock: the test goes on asking for it.
+            planner.edit(scope).want(client.name)
+            continue
+        if scope not in planner.functions and scope != "<module>":
+            continue
+        edit = planner.edit(scope)
+        edit.rename[name] = client.name
+        edit.want(client.name)
+
+
+def _replace_making(planner: Planner, root: Root, client: Client) -> None:
+    """Where the mock was made, the real client is named."""
+    if root.scope not in planner.functions:
+        raise CannotTell("the mock is made where no fixture can be taken")
+    statement = root.statement
+    edit = planner.edit(root.scope)
+    edit.want(client.name)
+    if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is root.node:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if all(isinstance(target, ast.Name) for target in targets):
+            planner.delete(statement, root.scope)
+            return
+    assert isinstance(root.node, ast.expr)
+    planner.edits.exprs[planner.positions.span(root.node)] = client.name
