@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import signal
+import sys
 from pathlib import Path
 
 from benchmarks.common import Section, machine
@@ -45,6 +47,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*names(), []], help=f"which: {', '.join(names())}; default: all")
     parser.add_argument("--write", action="store_true", help="record the figures in docs/benchmarks.md")
     options = parser.parse_args()
+    # A run that is told to end, by a time limit for one, takes its servers along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(machine())
     for name in options.names or names():
         sections = list(importlib.import_module(f"benchmarks.bench_{name}").measure())
