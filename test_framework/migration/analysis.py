@@ -18,7 +18,7 @@ from test_framework.migration.pending import Pending
 from test_framework.migration.scopes import Scope
 from test_framework.migration.visitor import Visitor
 
-__all__ = ["LARGEST", "analyse"]
+__all__ = ["LARGEST", "analyse", "without_collector"]
 
 LARGEST = 8 << 20
 """Bytes; a larger file is data, not a test."""
@@ -42,7 +42,7 @@ def analyse(source: bytes, *, is_test: bool, replaced: dict[str, str] | None = N
     if len(source) > LARGEST:
         return empty(lines=lines, error=f"larger than {LARGEST >> 20} MiB")
     try:
-        with _room():
+        with without_collector(), _room():
             tree = _parse(source)
             return _facts(tree, source, lines=lines, is_test=is_test, replaced=replaced)
     except (SyntaxError, ValueError, LookupError) as error:
@@ -58,16 +58,25 @@ def _parse(source: bytes) -> ast.Module:
 
 
 @contextmanager
-def _room() -> Iterator[None]:
-    """Deep recursion allowed, and no collection of garbage in the middle of a large tree."""
-    limit, collecting = sys.getrecursionlimit(), gc.isenabled()
-    sys.setrecursionlimit(max(limit, RECURSION))
+def without_collector() -> Iterator[None]:
+    """No collection of garbage meanwhile: it would look through a large tree of objects again and again, all of them live."""
+    collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Deep recursion allowed."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, RECURSION))
+    try:
+        yield
+    finally:
         sys.setrecursionlimit(limit)
 
 
@@ -95,19 +104,12 @@ def _facts(tree: ast.Module, source: bytes, *, lines: int, is_test: bool, replac
     collector.run()
     uses = [_raw(use, columns) for use in visitor.uses]
     uses.sort(key=lambda use: (use.line, use.column))
+    names = collector.names()
+    visitor.release()
     return FileFacts(
-        collector.tests,
-        lines,
-        None,
-        uses,
-        collector.requests,
-        collector.fixtures,
-        collector.functions,
-        collector.names(),
-        visitor.module.stars,
-        collector.bases,
-        collector.plugins,
-    )
+        collector.tests, lines, None, uses, collector.requests, collector.fixtures, collector.functions, names,
+        visitor.module.stars, collector.bases, collector.plugins,
+    )  # fmt: skip
 
 
 def _finish(visitor: Visitor) -> None:

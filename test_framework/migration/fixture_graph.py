@@ -9,7 +9,7 @@ from typing import NamedTuple
 from test_framework.migration import catalog
 from test_framework.migration.facts import Atom, FileFacts, FixtureFact
 from test_framework.migration.model import Category
-from test_framework.migration.modules import Modules
+from test_framework.migration.modules import Modules, folder_of
 
 __all__ = ["FixtureGraph", "Mocked"]
 
@@ -125,11 +125,11 @@ class FixtureGraph:
 
     def above(self, path: str) -> tuple[str, ...]:
         """The conftest files that apply to ``path``, the nearest first."""
-        folder = posixpath.dirname(path)
+        folder = folder_of(path)
         if folder not in self.conftests:
             here = posixpath.join(folder, "conftest.py")
             own = (here,) if here in self.modules.files or self.modules.exists(here) else ()
-            parent = posixpath.dirname(folder)
+            parent = folder_of(folder)
             outer = folder == parent or folder == self.top or not folder.startswith(self.top)
             self.conftests[folder] = own if outer else (*own, *self.above(folder))
         return self.conftests[folder]

@@ -60,14 +60,14 @@ WHOLE = _words({
 })  # fmt: skip
 """A name that must be the whole segment: ``time.time``, not ``start_time``. Weighs between strong and weak."""
 
-EXACT = frozenset("requests objects completion completions clock environment".split())
+EXACT = frozenset(["requests", "objects", "completion", "completions", "clock", "environment"])
 """Strong words that other names borrow: they count as a whole name (``mock_requests``), not in ``reserved_requests``."""
 
-PREFIXES = frozenset("mock mocked fake faked stub dummy spy test my the a patched magic".split())
-SUFFIXES = frozenset("mock mocked fake stub client factory maker cls class instance obj object patch patched fixture".split())
+PREFIXES = frozenset(["mock", "mocked", "fake", "faked", "stub", "dummy", "spy", "test", "my", "the", "a", "patched", "magic"])
+SUFFIXES = frozenset(["mock", "mocked", "fake", "stub", "client", "factory", "maker", "cls", "class", "instance", "obj", "object", "patch", "patched", "fixture"])
 """What is taken off a name before its last word is looked at."""
 
-BROKERS = frozenset("kombu amqp pika celery aio_pika aiokafka kafka confluent_kafka nats paramiko billiard smtplib".split())
+BROKERS = frozenset(["kombu", "amqp", "pika", "celery", "aio_pika", "aiokafka", "kafka", "confluent_kafka", "nats", "paramiko", "billiard", "smtplib"])
 """Libraries whose connections, channels and pools are none of a service here."""
 
 GENERIC = frozenset(

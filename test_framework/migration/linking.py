@@ -98,11 +98,13 @@ def _asked(request: Request, mocked: Mocked) -> RawUse:
     )  # fmt: skip
 
 
+FORMS = {form.value: form for form in Form}
+CATEGORIES = {category.value: category for category in Category}
 LIBRARIES = frozenset(kind for kind, _ in catalog.PLUGIN_FIXTURES.values())
 
 
 def _use(raw: RawUse, path: str) -> MockUse:
-    form, category = Form(raw.form), Category(raw.category or "other")
+    form, category = FORMS[raw.form], CATEGORIES[raw.category or "other"]
     return MockUse(
         path, raw.line, raw.column, raw.end_line, raw.kind, form, raw.target, category, raw.evidence, raw.scope,
         is_rewritable(raw.kind, form, category),

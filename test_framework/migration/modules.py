@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from test_framework.migration import catalog
 from test_framework.migration.facts import Atom, FileFacts
 
-__all__ = ["Modules"]
+__all__ = ["Modules", "folder_of"]
 
 DEPTH = 12
 Load = Callable[[str], FileFacts | None]
@@ -46,7 +47,7 @@ class Modules:
 
     def module(self, dotted: str, importer: str) -> str | None:
         """The file of a module as ``importer`` would name it, or None."""
-        folder = posixpath.dirname(importer)
+        folder = folder_of(importer)
         key = (dotted, folder)
         if key not in self.found:
             self.found[key] = (
@@ -56,12 +57,12 @@ class Modules:
 
     def exists(self, path: str) -> bool:
         """Whether a file is there and can be read, inside the scanned paths or not."""
-        return posixpath.basename(path) in self._names(posixpath.dirname(path)) and self.facts(path) is not None
+        return posixpath.basename(path) in self._names(folder_of(path)) and self.facts(path) is not None
 
     def _relative(self, dotted: str, folder: str) -> str | None:
         rest = dotted.lstrip(".")
         for _ in range(len(dotted) - len(rest) - 1):
-            folder = posixpath.dirname(folder)
+            folder = folder_of(folder)
         return self._at(posixpath.join(folder, *rest.split(".")) if rest else folder)
 
     def _at(self, stem: str) -> str | None:
@@ -85,9 +86,9 @@ class Modules:
     def _above(self, folder: str) -> Iterator[str]:
         while folder.startswith(self.top):
             yield folder
-            if folder == posixpath.dirname(folder):
+            if folder == folder_of(folder):
                 return
-            folder = posixpath.dirname(folder)
+            folder = folder_of(folder)
 
     def _names(self, folder: str) -> frozenset[str]:
         if folder not in self.listed:
@@ -152,6 +153,12 @@ class Modules:
             if (found := self.answer(f"{star}.{name}", path, depth + 1)) is not None:
                 return found
         return None
+
+
+@lru_cache(maxsize=65536)
+def folder_of(path: str) -> str:
+    """The folder a path lies in."""
+    return posixpath.dirname(path)
 
 
 def _is_mock(dotted: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -123,9 +124,12 @@ def _facts_of(paths: Sequence[str]) -> Iterator[tuple[str, FileFacts]]:
 
 def _work(paths: Sequence[str]) -> list[tuple[str, str]]:
     """In another process: text is smaller to hand back than objects."""
-    return [(path, to_json(facts)) for path, facts in _facts_of(paths)]
+    answers = [(path, to_json(facts)) for path, facts in _facts_of(paths)]
+    gc.collect()
+    return answers
 
 
 def _quiet() -> None:
-    """Ctrl-C is the parent's; it ends its processes."""
+    """Ctrl-C is the parent's; it ends its processes. Garbage is collected after each part."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()

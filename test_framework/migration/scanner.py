@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from test_framework.errors import SettingsError
-from test_framework.migration.analysis import analyse
+from test_framework.migration.analysis import analyse, without_collector
 from test_framework.migration.cache import Cache, default_folder
 from test_framework.migration.discovery import common_root, discover, is_test_path, repository_of
 from test_framework.migration.facts import FileFacts
@@ -67,8 +67,8 @@ def scan(
     found = discover([path.absolute() for path in paths], exclude=exclude)
     store = Cache(cache)
     reader = Reader(store, VERSION, jobs)
-    files = reader.read([file.as_posix() for file in found.files], progress)
-    reports = _link(files, base, reader)
+    with without_collector():
+        reports = _link(reader.read([file.as_posix() for file in found.files], progress), base, reader)
     reports += [FileReport(_shown(path.as_posix(), base), (), error=error) for path, error in found.failed]
     return TreeReport(str(base), tuple(sorted(reports, key=lambda one: one.path)), VERSION, reader.from_cache)
 

@@ -59,6 +59,14 @@ class Visitor:
                 self.scope, self.place = scope, Place(names)
                 self.made(value, "", SQLITE, Form.REFERENCE, calls.Read(target=names[0]))
 
+    def release(self) -> None:
+        """Cut the circles between scopes and what they hold, so that a file's objects go as soon as it is done."""
+        for scope in self.scopes.values():
+            scope.attributes.clear()
+            scope.bindings.clear()
+        for use in self.uses:
+            use.parts.clear()
+
     def note_bare_names(self, scope: Scope) -> None:
         """Remember imported names that are a use as soon as they are named (``@mock_aws``)."""
         for name, bindings in scope.bindings.items():
