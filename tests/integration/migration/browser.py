@@ -40,9 +40,11 @@ def chromium() -> str:
         return found
     apt = shutil.which("apt-get")
     if apt and os.geteuid() == 0:
-        for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
-            environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-            subprocess.run([apt, *command], check=True, capture_output=True, timeout=280, env=environment)
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        install = ("install", "-y", "-qq", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=200", "chromium")
+        # Another worker may be at the same.
+        for command, needed in ((("update", "-qq"), False), (install, True)):
+            subprocess.run([apt, *command], check=needed, capture_output=True, timeout=280, env=environment)
         if found := _found():
             return found
     problem = "no Chromium on the PATH (Debian: apt-get install chromium)"
