@@ -11,6 +11,7 @@ A note is an HTML comment on the line above a block. Readers do not see it; it s
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.native_stack import CHECKOUT
 __all__ = ["GUIDES", "Block", "Page", "guides", "pages"]
 
 GUIDES = CHECKOUT / "docs" / "migrating"
-_FENCE = re.compile(r"^(`{3,})(\w*)\s*$")
+_FENCE = re.compile(r"^ *(`{3,})(\w*)\s*$")
 _NOTE = re.compile(r"^<!--\s*(file|include|ini|not executed)\s*(?::\s*(.*?))?\s*-->$")
 _TEST = re.compile(r"^(async )?def test_|^class Test", re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
@@ -74,13 +75,13 @@ class Page:
         for number, line in enumerate(self.text.splitlines(), 1):
             found = _FENCE.match(line)
             if fence and line.strip() == fence:
-                yield Block(self.path, start, language, "\n".join(held) + "\n", kind, value)
+                yield Block(self.path, start, language, textwrap.dedent("\n".join(held) + "\n"), kind, value)
                 fence, kind, value = "", "", ""
             elif fence:
                 held.append(line)
             elif found:
                 fence, language, start, held = found[1], found[2], number, []
-            elif note := _NOTE.match(line):
+            elif note := _NOTE.match(line.strip()):
                 kind, value = note[1], note[2] or ""
             elif line.strip():
                 kind, value = "", ""

@@ -56,7 +56,7 @@ def run(project_of: Callable[[str], Project]) -> Run:
     project = project_of("guides")
     project.ini("pythonpath = .", *lines_of_the_ini_file())
     for page, block, name in SNIPPETS:
-        is_module = block.kind == "file" and name.endswith(".py") and name != "conftest.py"
+        is_module = name.endswith(".py") and not name.startswith(("test_", "conftest"))
         file = project.path / ("." if is_module else f"{page.name}_page") / name
         file.parent.mkdir(parents=True, exist_ok=True)
         assert not file.exists(), f"{block.place}: there are two files {name} on this page"
