@@ -176,8 +176,8 @@ def test_the_fixtures_work_by_star_import_when_the_plugin_is_switched_off(projec
     ("module", "themes"),
     [
         ("conftest_real_services", ("services", "data", "parallel")),
-        ("conftest_isolated_environment", ("isolation", "services", "parallel")),
-        ("conftest_comprehensive", ("services", "isolation", "data", "parallel")),
+        ("conftest_isolated_environment", ("isolation", "services", "parallel", "environment")),
+        ("conftest_comprehensive", ("services", "isolation", "data", "parallel", "environment")),
     ],
 )
 def test_a_star_import_brings_every_fixture_of_its_themes(module: str, themes: tuple[str, ...]) -> None:
