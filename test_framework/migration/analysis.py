@@ -59,7 +59,7 @@ def _parse(source: bytes) -> ast.Module:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """No collection of garbage meanwhile: it would look through a large tree of objects again and again, all of them live."""
+    """No collection of garbage meanwhile: it would look through many objects again and again, all of them live."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -114,30 +114,32 @@ def _facts(tree: ast.Module, source: bytes, *, lines: int, is_test: bool, replac
 
 def _finish(visitor: Visitor) -> None:
     """What is only known at the end: how patchers were used, what was asked of mocks, what the file imports."""
-    dotted = {b.dotted for bindings in visitor.module.bindings.values() for b in bindings if b.dotted}
+    dotted = {one.dotted for bindings in visitor.module.bindings.values() for one in bindings if one.dotted}
     imports = of_imports(sorted(dotted))
     holders: dict[str, list[Pending]] = {}
     for use in visitor.uses:
         use.evidence.imports = imports
-        if use.scope.kind == "function":
-            use.evidence.around = "" if use.scope.name.startswith(("test", "setUp", "setup")) else use.scope.name
+        if use.scope.kind == "function" and not use.scope.name.startswith(("test", "setUp", "setup")):
+            use.evidence.around = use.scope.name
         for _, name in use.holders:
             holders.setdefault(name, []).append(use)
     for use in visitor.uses:
-        if use.outer is None and (parts := _root(use)):
-            use.outer = next((one for one in _held(holders, parts, use.scope) if one is not use), None)
-        elif use.outer is not None:
-            use.outer.parts.append(use)
+        _place(use, holders)
     for scope, name, form in visitor.started:
         for use in _held(holders, name, scope):
             if use.family == "patch" and use.form is Form.CALL:
                 use.form = form
-    seen: dict[int, list[str]] = {}
     for scope, name, attribute in visitor.attributes:
         for use in _held(holders, name, scope):
-            seen.setdefault(id(use), []).append(attribute)
-    for use in visitor.uses:
-        use.evidence.attributes = [*use.evidence.attributes, *seen.get(id(use), ())]
+            use.evidence.attributes.append(attribute)
+
+
+def _place(use: Pending, holders: dict[str, list[Pending]]) -> None:
+    """Find the mock that a use is part of, when it is not an argument of it but assigned into it."""
+    if use.outer is not None:
+        use.outer.parts.append(use)
+    elif root := _root(use):
+        use.outer = next((one for one in _held(holders, root, use.scope) if one is not use), None)
 
 
 def _root(use: Pending) -> str:

@@ -1,4 +1,4 @@
-"""Facts of files that were read before, by the hash of their content. A cache that is broken is a cache that is empty."""
+"""Facts of files that were read before, by the hash of their content. A broken cache is an empty one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Cache:
                 for start in range(0, len(wanted), BATCH):
                     part = wanted[start : start + BATCH]
                     marks = ",".join("?" * len(part))
-                    rows = database.execute(f"SELECT key, facts FROM facts WHERE key IN ({marks})", part)  # noqa: S608 - marks only
+                    rows = database.execute(f"SELECT key, facts FROM facts WHERE key IN ({marks})", part)  # noqa: S608 - ? only
                     for key, packed in rows:
                         with suppress(ValueError, TypeError, KeyError, zlib.error):
                             found[key] = from_json(zlib.decompress(packed).decode())

@@ -72,7 +72,7 @@ def _use(visitor: Visitor, node: ast.Call, dotted: str | None) -> Pending | None
 
 
 def _hinted(dotted: str) -> tuple[catalog.Known | None, str]:
-    """A name from an unknown module that is called like a mock; the answer's second part is what another file must confirm."""
+    """A name from an unknown module that is called like a mock, and what another file must confirm."""
     parts = dotted.split(".")
     for index, part in enumerate(parts):
         if index and part in catalog.HINTS:

@@ -1,4 +1,4 @@
-"""What the arguments of a mock's maker say: the target, the spec, whether a decorator hands its mock to the function."""
+"""What the arguments of a mock's maker say: the target, the spec, whether a decorator hands its mock on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,22 @@ from test_framework.migration.scopes import Scope
 __all__ = ["Read", "argument", "injected", "is_memory_sqlite", "named", "read"]
 
 BEHAVIOUR = frozenset(
-    ("return_value", "side_effect", "spec", "spec_set", "wraps", "name", "new", "new_callable", "autospec", "create")
-    + ("unsafe", "raising", "instance", "read_data")
+    (
+        "return_value",
+        "side_effect",
+        "spec",
+        "spec_set",
+        "wraps",
+        "name",
+        "new",
+        "new_callable",
+        "autospec",
+        "create",
+        "unsafe",
+        "raising",
+        "instance",
+        "read_data",
+    )
 )
 """Keywords of the makers themselves; any other keyword names an attribute of the mock."""
 _MEMORY_URL = re.compile(

@@ -1,7 +1,7 @@
 """The libraries that make mocks: which of their dotted names is a use, and of what kind.
 
-Names come in resolved (``m.patch`` with ``from unittest import mock as m`` arrives as ``unittest.mock.patch``). An object
-made by a call is written with ``()``: ``requests_mock.Mocker()``.
+Names come in resolved (``m.patch`` with ``from unittest import mock as m`` arrives as ``unittest.mock.patch``). An
+object made by a call is written with ``()``: ``requests_mock.Mocker()``.
 """
 
 from __future__ import annotations
@@ -41,13 +41,35 @@ MOCK_MODULES = ("unittest.mock", "mock.mock", "mock", "asynctest.mock", "asyncte
 MOCKER = "pytest_mock.MockerFixture()"
 MONKEYPATCH = "pytest.MonkeyPatch()"
 MOCK_CLASSES = frozenset(
-    ("Mock", "MagicMock", "AsyncMock", "NonCallableMock", "NonCallableMagicMock", "PropertyMock", "ThreadingMock")
-    + ("CoroutineMock", "create_autospec")
+    (
+        "Mock",
+        "MagicMock",
+        "AsyncMock",
+        "NonCallableMock",
+        "NonCallableMagicMock",
+        "PropertyMock",
+        "ThreadingMock",
+        "CoroutineMock",
+        "create_autospec",
+    )
 )
 PATCHES = frozenset(("patch", "patch.object", "patch.dict", "patch.multiple"))
 STAR_NAMES = frozenset(
-    ("Mock", "MagicMock", "AsyncMock", "NonCallableMock", "NonCallableMagicMock", "PropertyMock", "ThreadingMock")
-    + ("create_autospec", "patch", "sentinel", "call", "mock_open", "seal")
+    (
+        "Mock",
+        "MagicMock",
+        "AsyncMock",
+        "NonCallableMock",
+        "NonCallableMagicMock",
+        "PropertyMock",
+        "ThreadingMock",
+        "create_autospec",
+        "patch",
+        "sentinel",
+        "call",
+        "mock_open",
+        "seal",
+    )
 )
 """What ``from unittest.mock import *`` brings, as far as it is a mock."""
 
@@ -94,8 +116,21 @@ _PATTERNS: tuple[tuple[str, str, bool], ...] = (
 )
 _LIBRARIES = tuple((kind, re.compile(pattern), bare) for kind, pattern, bare in _PATTERNS)
 ROOTS = frozenset(
-    ("fakeredis", "mongomock", "mongomock_motor", "moto", "responses", "respx", "requests_mock", "httpretty")
-    + ("aioresponses", "pytest_httpx", "freezegun", "time_machine", "pyfakefs")
+    (
+        "fakeredis",
+        "mongomock",
+        "mongomock_motor",
+        "moto",
+        "responses",
+        "respx",
+        "requests_mock",
+        "httpretty",
+        "aioresponses",
+        "pytest_httpx",
+        "freezegun",
+        "time_machine",
+        "pyfakefs",
+    )
 )
 
 LIBRARY_CATEGORIES = {
@@ -122,7 +157,7 @@ PLUGIN_FIXTURES = {
     "time_machine": ("time-machine", ""),
     "fs": ("pyfakefs", ""),
 }
-"""Fixtures that plugins bring: name, kind and what the object is. A fixture of the same name in the tree comes first."""
+"""Fixtures that plugins bring: name, kind and what the object is. One of the same name in the tree comes first."""
 
 
 def is_mock_module(dotted: str) -> str | None:

@@ -1,10 +1,11 @@
-"""What a mock stands in for, decided by evidence: what it replaces, its spec, its names, what is asked of it, the imports."""
+"""What a mock stands in for, decided by evidence: what it replaces, its spec, its names, what is asked of it."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -44,7 +45,7 @@ class Evidence:
     spec: str = ""
     names: list[str] = field(default_factory=list)
     """Of the variable, attribute, keyword, parameter or fixture that holds it, the nearest first."""
-    attributes: Iterable[str] = ()
+    attributes: list[str] = field(default_factory=list)
     outer: Finding | None = None
     """What the mock that this one is handed to stands in for."""
     callee: str = ""
@@ -58,15 +59,15 @@ class Evidence:
 def words(segment: str) -> tuple[str, ...]:
     """``MockRedis_client`` → mock, redis, client."""
     parts = [word.lower() for word in _WORD.findall(segment)]
-    return (*parts, *("".join(pair) for pair in zip(parts, parts[1:], strict=False)))
+    return (*parts, *("".join(pair) for pair in itertools.pairwise(parts)))
 
 
 @lru_cache(maxsize=65536)
 def of_name(dotted: str) -> Finding | None:
     """The category that a dotted name speaks for, or None.
 
-    The end of the name says what it is; what stands further left is where it lives, and weighs less. A root that is itself
-    the name of a library (``redis.…``) counts as the end does.
+    The end of the name says what it is; what stands further left is where it lives, and weighs less. A root that is
+    itself the name of a library (``redis.…``) counts as the end does.
     """
     for category, pattern in lexicon.PHRASES:
         if pattern.search(dotted):
@@ -124,7 +125,7 @@ def _fits(word: str, segment: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def core(segment: str) -> tuple[str, ...]:
-    """The words that a name is about, without "mock" and the like; () for names of many words, which say what is done."""
+    """The words that a name is about, without "mock" and the like; () for many words, which say what is done."""
     parts = [word.lower() for word in _WORD.findall(segment)]
     while parts and parts[0] in lexicon.PREFIXES:
         parts.pop(0)
@@ -184,25 +185,26 @@ def decide(evidence: Evidence) -> Finding:
     return Finding(Category.OTHER, "nothing names a service", 0)
 
 
-def _sources(evidence: Evidence) -> Iterable[Finding]:
-    if evidence.target and (found := of_name(evidence.target)):
-        yield found._replace(why=f"it replaces {evidence.target}")
-    for module in evidence.modules:
-        if found := of_name(module):
-            yield found._replace(why=f"it replaces the module {module}")
-    if evidence.spec and (found := of_name(evidence.spec)):
-        yield found._replace(why=f"its spec is {evidence.spec}", weight=max(found.weight, MIDDLE))
-    for name in evidence.names:
-        if found := of_name(name):
-            yield found._replace(why=f"it is called {name}")
-    if found := of_attributes(evidence.attributes):
-        yield found._replace(why=f"{found.why} is used on it")
+def _sources(evidence: Evidence) -> Iterator[Finding]:
+    """Everything that speaks, the best witness first."""
+    yield from _named((evidence.target,), "it replaces {}")
+    yield from _named(evidence.modules, "it replaces the module {}")
+    for found in _named((evidence.spec,), "its spec is {}"):
+        yield found._replace(weight=max(found.weight, MIDDLE))
+    yield from _named(evidence.names, "it is called {}")
+    if found_used := of_attributes(evidence.attributes):
+        yield found_used._replace(why=f"{found_used.why} is used on it")
     if evidence.outer is not None and evidence.outer.category is not Category.OTHER:
         yield evidence.outer._replace(why=f"it is part of a mock: {evidence.outer.why}")
-    if evidence.around and (found := of_name(evidence.around)):
-        yield found._replace(why=f"{evidence.around} makes it")
-    if evidence.callee and (found := of_name(evidence.callee)):
-        yield found._replace(why=f"{evidence.callee} takes it", weight=min(found.weight, MIDDLE))
+    yield from _named((evidence.around,), "{} makes it")
+    for found in _named((evidence.callee,), "{} takes it"):
+        yield found._replace(weight=min(found.weight, MIDDLE))
+
+
+def _named(names: Iterable[str], why: str) -> Iterator[Finding]:
+    for name in names:
+        if name and (found := of_name(name)):
+            yield found._replace(why=why.format(name))
 
 
 def _is_generic(evidence: Evidence) -> bool:

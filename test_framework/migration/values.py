@@ -140,9 +140,8 @@ class Values:
             if function.attr == "getfixturevalue":
                 name = literal(value.args[0]) if value.args else None
                 return [Atom("fixture", name, "is")] if name else []
-        if isinstance(function, ast.Name) and hasattr(builtins, function.id):
-            if find(function.id, scope, 1 << 30) is None:
-                return self.elements(value, scope, depth) if function.id in PASSING else []
+        if isinstance(function, ast.Name) and _is_builtin(function.id, scope):
+            return self.elements(value, scope, depth) if function.id in PASSING else []
         return [*self.answered(function, scope, depth), *_holding(self.arguments(value, scope, depth))]
 
     def used(self, use: Pending, value: ast.Call, scope: Scope, depth: int) -> list[Atom]:
@@ -231,7 +230,11 @@ def _atom(use: Pending, strength: str) -> Atom:
 
 
 def _holding(atoms: list[Atom]) -> list[Atom]:
-    return [atom if atom.strength == "given" else atom._replace(strength="holds") for atom in atoms if atom.strength != "name"]
+    return [
+        atom if atom.strength == "given" else atom._replace(strength="holds")
+        for atom in atoms
+        if atom.strength != "name"
+    ]
 
 
 def _read(atom: Atom) -> Atom:
@@ -246,6 +249,10 @@ def _free(atoms: list[Atom], scope: Scope) -> list[Atom]:
 
 def _distinct(atoms: list[Atom]) -> list[Atom]:
     return list(dict.fromkeys(atoms))
+
+
+def _is_builtin(name: str, scope: Scope) -> bool:
+    return hasattr(builtins, name) and find(name, scope, 1 << 30) is None
 
 
 def _is_local(dotted: str) -> bool:
