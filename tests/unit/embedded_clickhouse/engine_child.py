@@ -46,9 +46,9 @@ class EngineChild:
         """The blocks of the result, as the engine hands them out."""
         return list(self._ask("stream", sql, format))
 
-    def statements(self, sql: bytes) -> int:
-        """How many statements the engine sees; 0 when it cannot parse them."""
-        return int(self._ask("statements", sql))
+    def statements(self, texts: list[bytes]) -> list[int]:
+        """How many statements the engine sees in each text; 0 where it cannot parse it."""
+        return list(self._ask("statements", texts))
 
     def close(self) -> None:
         with contextlib.suppress(BrokenPipeError):
@@ -60,7 +60,7 @@ class EngineChild:
 def _answer(connection: Any, question: tuple[Any, ...]) -> Any:
     kind, sql, *rest = question
     if kind == "statements":
-        return connection.classify_query(sql)["statement_count"]
+        return [connection.classify_query(text)["statement_count"] for text in sql]
     try:
         if kind == "query":
             return bytes(connection.query(sql, rest[0]).bytes())
