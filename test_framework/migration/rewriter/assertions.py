@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING
 
 from test_framework.migration.rewriter.events import CannotTell, Check, Op
 from test_framework.migration.rewriter.kinds import normal
-from test_framework.migration.rewriter.redis_checks import Said, not_called, redis_assertion, redis_key, redis_value
+from test_framework.migration.rewriter.redis_checks import (
+    MAKERS,
+    Said,
+    not_called,
+    redis_assertion,
+    redis_key,
+    redis_value,
+)
+from test_framework.migration.rewriter.redis_data import text_of
 from test_framework.migration.rewriter.sql import Statement, read_sql
 from test_framework.migration.rewriter.sql_lines import sql_assertion, sql_not_called, sql_total
 from test_framework.migration.rewriter.values import ArgRef, Const, CountRef, DictV, ListV, Value
-from test_framework.migration.rewriter.wanted import is_any
+from test_framework.migration.rewriter.wanted import is_any, said
 
 if TYPE_CHECKING:
     from test_framework.migration.rewriter.plan import Planner
@@ -42,6 +50,8 @@ class Assertions:
             return [], self._each(check, ops), []
         if not ops:
             raise CannotTell(f"the call of {check.method} that is asserted is not made by any code in sight")
+        if check.root.kind == "redis" and check.method == "publish":
+            return self._published(check, ops)
         if check.what.endswith("_with") or check.what in ("assert_any_call", "assert_any_await"):
             return [], self._said(check, check.args, check.kwargs, ops), []
         return [], list(dict.fromkeys(line for op in ops for line in self._called(check, op))), []
@@ -50,7 +60,30 @@ class Assertions:
         return [op for op in self.planner.trace.ops if op.root is check.root and op.path == check.path]
 
     def _called(self, check: Check, op: Op) -> list[str]:
+        if check.root.kind == "redis" and op.method == "execute":
+            others = [each for each in self.planner.trace.ops if each.root is op.root and each.method in MAKERS]
+            return list(
+                dict.fromkeys(line for each in others for line in self._said(check, each.args, each.kwargs, [each]))
+            )
         return self._said(check, op.args, op.kwargs, [op])
+
+    def _published(self, check: Check, ops: list[Op]) -> _Result:
+        """A message is no data: the test listens before and looks after."""
+        client = self.planner.asker("redis")
+        args = check.args if len(check.args) > 1 else ops[-1].args
+        if len(args) < 2 or not client.waits or any(is_any(each) for each in args) or len(ops) > 1:
+            raise CannotTell("which message is published cannot be told from the source")
+        channel, message = said(args[0], "the channel"), text_of(args[1], client, "the message")
+        if self.planner.listens:
+            raise CannotTell("several messages are asserted")
+        self.planner.listens = True
+        before = [
+            f"listener = {client.name}.pubsub()",
+            f"await listener.subscribe({channel})",
+            "await listener.get_message(timeout=5)",
+        ]
+        after = [f'assert (await listener.get_message(timeout=5))["data"] == {message}', "await listener.aclose()"]
+        return before, after, []
 
     def _each(self, check: Check, ops: list[Op]) -> list[str]:
         calls = check.args[0] if check.args else None
@@ -71,6 +104,7 @@ class Assertions:
         if check.root.kind == "redis":
             assert self.planner.redis is not None
             matching = next((each for each in ops if _agree(each.args, args)), op)
+            method = op.method if op is not None and method == "execute" else method
             return redis_assertion(method, Said(method, args, kwargs, matching), self.planner.redis)
         if check.root.kind == "clickhouse":
             assert self.planner.clickhouse is not None and op is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from test_framework.migration.rewriter.events import CannotTell, Op, Setup
+from test_framework.migration.rewriter.events import CannotTell, Op, Setup, Trace
 from test_framework.migration.rewriter.kinds import normal
 from test_framework.migration.rewriter.values import Const, ListV, Root, StandIn, Value
 from test_framework.migration.rewriter.wanted import Client
@@ -13,7 +13,7 @@ from test_framework.migration.rewriter.wanted import Client
 if TYPE_CHECKING:
     from test_framework.migration.rewriter.plan import Planner
 
-__all__ = ["client_of", "family_of"]
+__all__ = ["client_of", "family_of", "is_pipeline"]
 
 
 def family_of(planner: Planner, root: Root) -> int:
@@ -33,7 +33,7 @@ def client_of(planner: Planner, kind: str, root: Root) -> Client:
         for op in planner.trace.ops
         if op.root.kind == kind and normal(op.path)[1] not in (None, "pipeline", "transaction", "acquire", "close")
     ]
-    direct = [op for op in ops if normal(op.path)[0] != "pipeline"]
+    direct = [op for op in ops if normal(op.path)[0] != "pipeline" and not is_pipeline(planner.trace, op.root)]
     plain = [op for op in direct if not op.awaited]
     if kind == "redis":
         if plain and len(plain) < len(direct):
@@ -61,6 +61,15 @@ def _is_pool(planner: Planner, root: Root) -> bool:
     events: list[Op | Setup] = [*planner.trace.ops, *planner.trace.setups]
     used = {event.path[0] for event in events if event.root is root and event.path}
     return bool({"acquire", "connection"} & (used | {path[0] for path in root.results if path}))
+
+
+def is_pipeline(trace: Trace, root: Root) -> bool:
+    """Whether the mock is what another one's ``pipeline()`` gives."""
+    return any(
+        isinstance(value, StandIn) and value.root is root and normal((*path, "x"))[0] == "pipeline"
+        for other in trace.roots
+        for path, value in other.results.items()
+    )
 
 
 def _has_bytes(value: Value | None) -> bool:

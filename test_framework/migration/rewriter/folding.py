@@ -149,10 +149,18 @@ def format_string(parts: Sequence[tuple[Value, str, str]]) -> Value:
             continue
         text = emit(value)
         if text is None or spec:
-            return UNKNOWN
+            return _pattern(parts)
         inner = ast.parse(text, mode="eval").body
         joined.append(ast.FormattedValue(inner, ord(conversion) if conversion else -1))
     return Sym(ast.unparse(ast.fix_missing_locations(ast.Expression(ast.JoinedStr(joined)))), pytype="str")
+
+
+def _pattern(parts: Sequence[tuple[Value, str, str]]) -> Value:
+    """A text of which some parts are not known."""
+    shown = [str(value.value) if isinstance(value, Const) else "*" for value, _, _ in parts]
+    if not any(isinstance(value, Const) for value, _, _ in parts) or any(sign in "".join(shown) for sign in "[]?\\"):
+        return UNKNOWN
+    return Sym("", pure=False, pytype="str", pattern="".join(shown))
 
 
 def _formatted(value: Any, part: tuple[Value, str, str]) -> str:

@@ -47,7 +47,7 @@ def _only_given(planner: Planner, root: Root) -> bool:
     mine |= {id(part.statement) for part in planner.trace.roots if part.scope == root.scope}
     return all(
         id(each) in mine
-        or isinstance(each, ast.Return | ast.Import | ast.ImportFrom)
+        or isinstance(each, ast.Return | ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef)
         or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant | ast.Yield))
         for each in function.body
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import libcst as cst
 
-__all__ = ["add_statements", "remove_unused", "used_names"]
+__all__ = ["add_statements", "is_standard", "remove_unused", "used_names"]
 
 
 def used_names(tree: ast.AST) -> set[str]:
@@ -94,7 +94,8 @@ def add_statements(source: str, imports: list[str], definitions: str) -> str:
     body = list(module.body)
     places = [n for n, each in enumerate(body) if _is_import(each)]
     future = [n for n in places if "__future__" in module.code_for_node(body[n])]
-    first = next((n for n in places if n not in future and not _is_standard(body[n])), None)
+    standard = bool(imports) and is_standard(imports[0])
+    first = next((n for n in places if n not in future and (standard or not _is_standard(body[n]))), None)
     if definitions:
         made = cst.parse_module(definitions, module.config_for_parsing)
         at = (places[-1] + 1) if places else _after_docstring(body)
@@ -109,13 +110,19 @@ def add_statements(source: str, imports: list[str], definitions: str) -> str:
         if first is not None:
             # Ours begin the group of what is installed.
             lines[0] = lines[0].with_changes(leading_lines=body[at].leading_lines)
-            body[at] = body[at].with_changes(leading_lines=[])
+            between = [cst.EmptyLine()] if standard and not _is_standard(body[at]) else []
+            body[at] = body[at].with_changes(leading_lines=between)
         elif at:
             lines[0] = lines[0].with_changes(leading_lines=[cst.EmptyLine()])
         elif body:
             body[0] = body[0].with_changes(leading_lines=[cst.EmptyLine(), cst.EmptyLine(), *_comments(body[0])])
         body[at:at] = lines
     return module.with_changes(body=body).code
+
+
+def is_standard(line: str) -> bool:
+    """Whether a line imports a module of the standard library."""
+    return line.split()[1].split(".")[0] in sys.stdlib_module_names
 
 
 def _order(line: str) -> tuple[bool, str]:

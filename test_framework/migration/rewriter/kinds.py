@@ -124,6 +124,8 @@ _PREFIXES = (
     ("connection", "()", "__aenter__", "()"),
     ("pipeline", "()", "__aenter__", "()"),
     ("pipeline", "()"),
+    ("__aenter__", "()"),
+    ("__enter__", "()"),
 )
 
 
@@ -172,7 +174,7 @@ def normal(path: tuple[str, ...]) -> tuple[str, str | None]:
     through = ""
     for prefix in _PREFIXES:
         if rest[: len(prefix)] == prefix and len(rest) > len(prefix):
-            through = "pipeline" if prefix[0] == "pipeline" else "pool"
+            through = {"pipeline": "pipeline", "__aenter__": "entered", "__enter__": "entered"}.get(prefix[0], "pool")
             rest = rest[len(prefix) :]
             break
     if len(rest) == 1:

@@ -76,7 +76,7 @@ def _named(machine: Machine, name: str, value: Value, frame: Frame) -> Value:
         return value
     if frame.kind != "test":
         if isinstance(value, Sym) and not value.pure and frame.kind != "test":
-            return Sym("", pure=False, pytype=value.pytype)
+            return Sym("", pure=False, pytype=value.pytype, pattern=value.pattern)
         return value
     if isinstance(value, Sym):
         return Sym(name, pytype=value.pytype, src=name)

@@ -29,6 +29,10 @@ def replacement(planner: Planner, root: Root) -> str:
     )
     if not calls and not gives:
         return client.name
+    entered = {("()", "__aenter__"), ("()", "__enter__")}
+    paths = [*root.results, *(op.path for op in planner.trace.ops if op.root is root)]
+    if any(path[:2] in entered for path in paths):
+        return f"lambda *args, **kwargs: contextlib.nullcontext({client.name})"
     if any(op.awaited for op in calls) or root.awaitable:
         return f"async:{client.name}"
     return f"lambda *args, **kwargs: {client.name}"

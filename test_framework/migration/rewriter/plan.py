@@ -53,6 +53,7 @@ class Planner:
         self.test = plan.test.node
         self.scope = plan.test.scope
         self.clients: dict[int, Client] = {}
+        self.listens = False
 
     def run(self) -> None:
         self._refuse()

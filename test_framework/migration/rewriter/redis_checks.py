@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from test_framework.migration.rewriter.events import CannotTell, Op
-from test_framework.migration.rewriter.redis_data import RedisSeeds, text_of
+from test_framework.migration.rewriter.redis_data import RedisSeeds, pattern_of, text_of
+from test_framework.migration.rewriter.redis_names import MAKES
 from test_framework.migration.rewriter.values import Const, DictV, Value, repr_of
 from test_framework.migration.rewriter.wanted import Client, is_any, said
 
-__all__ = ["redis_assertion", "redis_key", "redis_value"]
+__all__ = ["MAKERS", "redis_assertion", "redis_key", "redis_value"]
 
 
 class Said:
@@ -43,7 +44,10 @@ def _pick(args: Sequence[Value], kwargs: dict[str, Value], position: int, names:
 
 def redis_assertion(method: str, found: Said, seeds: RedisSeeds) -> list[str]:
     """Assertions that hold when ``method`` was called like that. Raises CannotTell."""
-    maker = _MAKERS.get(method)
+    pattern = pattern_of(found.args)
+    if pattern and method in MAKES:
+        return [f"assert {seeds.client.call(f'keys({repr_of(pattern)})')}"]
+    maker = MAKERS.get(method)
     if maker is None:
         raise CannotTell(f"a call of {method} leaves nothing in Redis that could be asserted")
     return maker(found, seeds)
@@ -54,6 +58,8 @@ def not_called(method: str, ops: Sequence[Op], seeds: RedisSeeds) -> list[str]:
     reads = {"get", "exists", "hgetall", "hget", "lrange", "smembers"}
     if method in reads:
         raise CannotTell(f"that {method} was not called cannot be seen in the data")
+    if seeds.patterns:
+        raise CannotTell("how many keys there are cannot be told from the source")
     if not seeds.keys and method in ("delete", "unlink", "expire"):
         raise CannotTell(f"that {method} was not called cannot be seen in an empty database")
     return [f"assert {seeds.client.call('dbsize()')} == {len(seeds.keys)}"]
@@ -236,7 +242,7 @@ def _zadd(found: Said, seeds: RedisSeeds) -> list[str]:
     ]
 
 
-_MAKERS: dict[str, Callable[[Said, RedisSeeds], list[str]]] = {
+MAKERS: dict[str, Callable[[Said, RedisSeeds], list[str]]] = {
     "set": _set,
     "setex": _setex,
     "psetex": _setex,

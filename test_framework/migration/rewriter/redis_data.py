@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from test_framework.migration.rewriter.events import CannotTell, Op
 from test_framework.migration.rewriter.kinds import REDIS_METHODS, normal
@@ -10,7 +10,7 @@ from test_framework.migration.rewriter.redis_names import MAKES, QUIET, READS, R
 from test_framework.migration.rewriter.values import UNKNOWN, Const, DictV, ListV, StandIn, Sym, Value, repr_of, truth
 from test_framework.migration.rewriter.wanted import Client, Seeds, said
 
-__all__ = ["RedisSeeds", "text_of"]
+__all__ = ["RedisSeeds", "pattern_of", "text_of"]
 
 
 def text_of(value: Value, client: Client, what: str) -> str:
@@ -47,6 +47,8 @@ class RedisSeeds:
         self.seeded: dict[str, str] = {}
         self.values: dict[str, str] = {}
         self.removed: set[str] = set()
+        # Keys of which the test knows only a part.
+        self.patterns: set[str] = set()
 
     def take(self, op: Op) -> None:
         """One call. Raises CannotTell when no data would make the server answer like that."""
@@ -217,6 +219,10 @@ class RedisSeeds:
                 self.keys[repr_of(each)] = "string"
             return
         wanted = truth(op.result) if op.configured and op.result is not None else None
+        pattern = pattern_of(op.args)
+        if pattern and method not in REMOVES and not op.configured:
+            self.patterns.add(pattern)
+            return
         for number in range(len(op.args)) if method in REMOVES else [0]:
             self._write_one(op, method, self.key(op, number), wanted=wanted)
 
@@ -258,6 +264,11 @@ class RedisSeeds:
 
     def some_scored(self, op: Op, key: str) -> tuple[str, str, str]:
         return "zset", f"zadd({key}, {{{text_of(op.args[1], self.client, 'the member')}: 1}})", ""
+
+
+def pattern_of(args: Sequence[Value]) -> str:
+    """What the key looks like, where only parts of it are known."""
+    return args[0].pattern if args and isinstance(args[0], Sym) else ""
 
 
 def _number(value: Value) -> int:

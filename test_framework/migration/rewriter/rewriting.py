@@ -11,7 +11,7 @@ import libcst as cst
 from test_framework.migration.model import Category, FileReport
 from test_framework.migration.rewriter.context import Context
 from test_framework.migration.rewriter.edits import Edits, Positions, apply
-from test_framework.migration.rewriter.imports import add_statements, remove_unused, used_names
+from test_framework.migration.rewriter.imports import add_statements, is_standard, remove_unused, used_names
 from test_framework.migration.rewriter.modules import Module
 from test_framework.migration.rewriter.plan import Plan, Planner, make_plan, our_roots
 from test_framework.migration.rewriter.reading import Fixtures, Function, Reading, find_tests, fixture_options
@@ -216,13 +216,15 @@ class _File:
         new = ast.parse(text)
         bound = set(Module("", new).imports) | set(Module("", new).definitions)
         needed = [line for name, line in _IMPORTS.items() if name in used_names(new) and name not in bound]
-        text = add_statements(text, needed, "")
+        for standard in (False, True):
+            text = add_statements(text, [line for line in needed if is_standard(line) is standard], "")
         gone = (used_names(self.tree) - used_names(ast.parse(text))) & set(self.module.imports)
         return remove_unused(text, gone)
 
 
 _IMPORTS = {
     "asyncpg": "import asyncpg",
+    "contextlib": "import contextlib",
     "json": "import json",
     "uuid": "import uuid",
     "pytest": "import pytest",

@@ -111,6 +111,17 @@ def _insert(table: str, row: dict[str, Value], literal: dict[str, str] | None = 
     return f'execute("INSERT INTO {table} ({names}) VALUES ({places}){more}"{given})'
 
 
+def _insert_several(table: str, row: dict[str, Value], times: int) -> str:
+    """The same row as often as the mock counted it."""
+    if times == 1:
+        return _insert(table, row)
+    if not row:
+        return f'execute("INSERT INTO {table} SELECT FROM generate_series(1, {times})")'
+    names, places = ", ".join(row), ", ".join(f"${n}" for n, _ in enumerate(row, 1))
+    values = ", ".join(said(value, f"the value of {name}") for name, value in row.items())
+    return f'executemany("INSERT INTO {table} ({names}) VALUES ({places})", [({values},)] * {times})'
+
+
 def _make_table(seeds: SqlSeeds, need: Need, found: Seeds, *, known: bool) -> None:
     if known and (seeds.shared or "." in need.name):
         raise CannotTell(f"what the mock said is no row of {need.name}: a person must choose other values")
@@ -127,11 +138,7 @@ def _make_table(seeds: SqlSeeds, need: Need, found: Seeds, *, known: bool) -> No
     found.add(need.first, seeds.client.call(f'execute("CREATE {kind} {need.name} ({", ".join(columns)})")'))
     plain = [row for _, row in need.rows]
     for op, row in need.rows:
-        line = seeds.client.call(_insert(need.name, row))
-        if plain.count(row) > 1 or not row:
-            found.lines.append((op, line))
-        else:
-            found.add(op, line)
+        found.add(op, seeds.client.call(_insert_several(need.name, row, plain.count(row))))
 
 
 def _literal(value: Value) -> str:

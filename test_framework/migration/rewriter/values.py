@@ -73,11 +73,15 @@ class DictV(Value):
 
 @dataclass(eq=False)
 class Sym(Value):
-    """An expression in the test's words. One that is not ``pure`` gives another value each time it is evaluated."""
+    """An expression in the test's words. One that is not ``pure`` gives another value each time it is evaluated.
+
+    ``pattern`` is what a text matches of which only parts are known.
+    """
 
     text: str
     pure: bool = True
     pytype: str | None = None
+    pattern: str = ""
 
 
 @dataclass(eq=False)
@@ -182,7 +186,7 @@ def truth(value: Value) -> bool | None:
         return bool(value.value)
     if isinstance(value, DictV | ListV):
         return bool(value.items)
-    if isinstance(value, Instance | Func | ClassV | ModuleV):
+    if isinstance(value, Instance | Func | ClassV | ModuleV) or (isinstance(value, StandIn) and "()" not in value.path):
         return True
     return None
 
