@@ -112,7 +112,7 @@ class Availability:
             log_tail=self._log_tail(probe.service),
             where=probe.address,
             cause=f"real services are required: {reason}" if reason else None,
-            fix=_FIXES[probe.health],
+            fix=_FIXES.get(probe.health),
         )
 
     def recheck(self, service: str, *, died: bool = False) -> ServiceUnavailable | None:
@@ -184,6 +184,7 @@ def _skipped(reason: str) -> BaseException:
 
 def _sentence(probe: Probe) -> str:
     words = {
+        Health.HEALTHY: "answers again",
         Health.UNREACHABLE: "cannot be reached",
         Health.UNRESPONSIVE: "accepts connections and does not answer",
         Health.REFUSED: "refuses the credentials",

@@ -13,6 +13,7 @@ from test_framework.external.application import load_application
 from test_framework.external.backing import Backing
 from test_framework.external.reference.llm import KEY
 from test_framework.external.serving import close_threads, start_service
+from tests.native_stack import NativeStack
 from tests.plugin.harness import Project
 
 HERE = Path(__file__).parent / "projects" / "environments"
@@ -56,7 +57,7 @@ def test_b(isolated_filesystem):
 """
 
 
-def test_nothing_of_a_failed_test_stays_unless_that_is_asked_for(project: Project) -> None:
+def test_nothing_of_a_failed_test_stays_unless_that_is_asked_for(project: Project, stack: NativeStack) -> None:
     project.write(test_a=FAILING)
     project.run("-q", **_own(project)).passes(failed=1, passed=1)
     assert _left(project) == []
@@ -65,6 +66,7 @@ def test_nothing_of_a_failed_test_stays_unless_that_is_asked_for(project: Projec
     assert (project.path / "tmp" / kept / "evidence.txt").read_text() == "look at me"
     assert result.lines(f"cd {project.path / 'tmp' / kept}")
     assert result.lines("psql")
+    stack.ok("reap", "--kept")
 
 
 LLM = """
