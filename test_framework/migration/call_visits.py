@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from test_framework.migration import calls, catalog
 from test_framework.migration.model import Form
 from test_framework.migration.pending import Pending, Place
-from test_framework.migration.resolving import literal, resolve, spelled
+from test_framework.migration.resolving import find, has_stars, literal, resolve, spelled
+from test_framework.migration.scopes import Scope
 
 if TYPE_CHECKING:
     from test_framework.migration.visitor import Visitor
@@ -58,7 +59,7 @@ def _use(visitor: Visitor, node: ast.Call, dotted: str | None) -> Pending | None
         known = catalog.known(inner) if inner else None
         maker = ast.Call(func=node.args[0], args=node.args[1:], keywords=node.keywords)
         visitor.silent.add(id(node.args[0]))
-    if known is None:
+    if known is None and _is_bound(node.func, visitor.scope):
         known, via = _hinted(dotted)
     if known is None:
         if calls.is_memory_sqlite(node, dotted, visitor.scope):
@@ -69,6 +70,14 @@ def _use(visitor: Visitor, node: ast.Call, dotted: str | None) -> Pending | None
     use.via = via
     use.fixture = _root_parameter(node.func, dotted)
     return use
+
+
+def _is_bound(function: ast.expr, scope: Scope) -> bool:
+    """Whether the name at the root of a called expression has a meaning in the file, if only by a star import."""
+    inner: ast.AST = function
+    while isinstance(inner, ast.Attribute | ast.Call):
+        inner = inner.func if isinstance(inner, ast.Call) else inner.value
+    return isinstance(inner, ast.Name) and (find(inner.id, scope, inner.lineno) is not None or has_stars(scope))
 
 
 def _hinted(dotted: str) -> tuple[catalog.Known | None, str]:

@@ -11,7 +11,7 @@ import ast
 from test_framework.migration import catalog
 from test_framework.migration.scopes import Binding, Scope
 
-__all__ = ["constant_text", "find", "literal", "resolve", "spelled"]
+__all__ = ["constant_text", "find", "has_stars", "literal", "resolve", "spelled"]
 
 DEPTH = 24
 """Longest chain of aliases that is followed; it also ends circles."""
@@ -81,6 +81,13 @@ def _unbound(name: str, scope: Scope) -> str:
     while scope.parent is not None:
         scope = scope.parent
     return f"{_joined(scope.stars[-1])}{name}" if scope.stars and name in catalog.HINTS else name
+
+
+def has_stars(scope: Scope) -> bool:
+    """Whether the module of ``scope`` has a star import that could bring any name."""
+    while scope.parent is not None:
+        scope = scope.parent
+    return bool(scope.stars)
 
 
 def _joined(module: str) -> str:
