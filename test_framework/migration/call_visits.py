@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from typing import TYPE_CHECKING
 
 from test_framework.migration import calls, catalog
@@ -59,7 +60,8 @@ def _use(visitor: Visitor, node: ast.Call, dotted: str | None) -> Pending | None
         known = catalog.known(inner) if inner else None
         maker = ast.Call(func=node.args[0], args=node.args[1:], keywords=node.keywords)
         visitor.silent.add(id(node.args[0]))
-    if known is None and _is_bound(node.func, visitor.scope):
+    builtin = hasattr(builtins, dotted.partition(".")[0])
+    if known is None and not builtin and _is_bound(node.func, visitor.scope):
         known, via = _hinted(dotted)
     if known is None:
         if calls.is_memory_sqlite(node, dotted, visitor.scope):

@@ -65,7 +65,7 @@ class Linker:
                 known = catalog.known(meaning)
                 return known is not None and known.kind == use.kind
             if self.modules.split(use.via, path) is None:
-                return any(part in UNMISTAKABLE or part == "freeze_time" for part in use.via.split("."))
+                return _speaks_for_itself(use.via.lower(), use.via.split("."))
             place = self.modules.answer(use.via, path)
             return place is not None and any(atom.ref in ("freezegun", "time-machine") for atom in place[1])
         if use.fixture:
@@ -81,6 +81,11 @@ class Linker:
         return name not in catalog.PLUGIN_FIXTURES or any(
             atom.ref == name or atom.tag == "mock" for atom in place[1].atoms
         )
+
+
+def _speaks_for_itself(via: str, parts: list[str]) -> bool:
+    """Whether a name from a module that cannot be found is a mock all the same: ``async_mock.patch``."""
+    return any(part in UNMISTAKABLE or part == "freeze_time" for part in parts) or "mock" in via.rpartition(".")[0]
 
 
 def _fake_files(request: Request) -> Mocked | None:

@@ -87,21 +87,30 @@ class Reader:
         return analyse(source, is_test=False) if isinstance(source, bytes) else None
 
     def again(self, files: dict[str, FileFacts], replaced: dict[str, dict[str, str]]) -> bool:
-        """Read those files again whose names mean more than they say by themselves; False when there are none left."""
-        changed = False
+        """Read those files again whose names mean more than they say by themselves; False when nothing is new."""
+        keys: dict[str, str] = {}
         for path, names in replaced.items():
             source = _bytes(path)
-            if not isinstance(source, bytes):
-                continue
-            extra = repr(sorted(names.items()))
-            key = key_of(source, is_test=is_test_path(path), version=self.version, extra=extra)
-            facts = self.cache.find([key]).get(key)
-            if facts is None:
-                facts = analyse(source, is_test=is_test_path(path), replaced=names)
-                self.cache.keep({key: facts})
-            changed = changed or facts != files[path]
-            files[path] = facts
+            if isinstance(source, bytes):
+                extra = repr(sorted(names.items()))
+                keys[path] = key_of(source, is_test=is_test_path(path), version=self.version, extra=extra)
+        known = self.cache.find(keys.values())
+        fresh: dict[str, FileFacts] = {}
+        for path, key in keys.items():
+            if key not in known:
+                source = _bytes(path)
+                fresh[key] = _analysed_or_not(path, source, replaced[path])
+        self.cache.keep(fresh)
+        known.update(fresh)
+        changed = any(known[key] != files[path] for path, key in keys.items())
+        files.update({path: known[key] for path, key in keys.items()})
         return changed
+
+
+def _analysed_or_not(path: str, source: bytes | FileFacts, replaced: dict[str, str] | None = None) -> FileFacts:
+    if not isinstance(source, bytes):
+        return source
+    return analyse(source, is_test=is_test_path(path), replaced=replaced)
 
 
 def _processors() -> int:
@@ -118,8 +127,7 @@ def _bytes(path: str) -> bytes | FileFacts:
 
 def _facts_of(paths: Sequence[str]) -> Iterator[tuple[str, FileFacts]]:
     for path in paths:
-        source = _bytes(path)
-        yield path, analyse(source, is_test=is_test_path(path)) if isinstance(source, bytes) else source
+        yield path, _analysed_or_not(path, _bytes(path))
 
 
 def _work(paths: Sequence[str]) -> list[tuple[str, str]]:

@@ -188,3 +188,16 @@ def test_a_rewritable_use_is_of_a_kind_of_service_that_the_stack_has() -> None:
     assert [(use.category.value, use.rewritable) for use in uses] == [
         ("database", True), ("time", False), ("redis", True),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("from helpers.async_mock import patch", 1),  # a module of another package, called after what it brings
+        ("from elsewhere import AsyncMock as patch", 1),
+        ("from versions import patch", 0),
+        ("from elsewhere import call as patch", 0),
+    ],
+)
+def test_a_name_of_a_module_that_is_not_there_counts_when_it_can_mean_nothing_else(line: str, count: int) -> None:
+    assert len(report_of(f"{line}\npatch('a.b')\n").uses) == count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,7 +20,7 @@ def reports() -> dict[str, FileReport]:
     return {report.path: report for report in scan([LABELLED], jobs=1).files}
 
 
-def labels_of(path: str) -> list[dict[str, object]]:
+def labels_of(path: str) -> list[dict[str, Any]]:
     found = yaml.safe_load((LABELLED / path).with_suffix(".yaml").read_text("utf-8"))
     assert isinstance(found, list)
     return found
