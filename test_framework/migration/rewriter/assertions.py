@@ -17,7 +17,7 @@ from test_framework.migration.rewriter.redis_checks import (
     redis_key,
     redis_value,
 )
-from test_framework.migration.rewriter.redis_data import text_of
+from test_framework.migration.rewriter.redis_names import text_of
 from test_framework.migration.rewriter.sql import Statement, read_sql
 from test_framework.migration.rewriter.sql_lines import sql_assertion, sql_not_called, sql_total
 from test_framework.migration.rewriter.values import ArgRef, Const, CountRef, DictV, ListV, Value

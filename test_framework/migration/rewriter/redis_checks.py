@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from test_framework.migration.rewriter.events import CannotTell, Op
-from test_framework.migration.rewriter.redis_data import RedisSeeds, pattern_of, text_of
-from test_framework.migration.rewriter.redis_names import MAKES
-from test_framework.migration.rewriter.values import Const, DictV, Value, repr_of
+from test_framework.migration.rewriter.redis_data import RedisSeeds, pattern_of
+from test_framework.migration.rewriter.redis_names import MAKES, text_of
+from test_framework.migration.rewriter.values import Const, DictV, Value, emit, repr_of
 from test_framework.migration.rewriter.wanted import Client, is_any, said
 
 __all__ = ["MAKERS", "redis_assertion", "redis_key", "redis_value"]
@@ -26,7 +26,8 @@ class Said:
         """An argument; the call's own where the assertion says ``ANY``."""
         found = _pick(self.args, self.kwargs, position, names)
         if found is not None and is_any(found):
-            found = _pick(self.op.args, self.op.kwargs, position, names) if self.op else None
+            seen = _pick(self.op.args, self.op.kwargs, position, names) if self.op else None
+            found = seen if seen is not None and emit(seen) is not None else found
         return found
 
     def key(self, position: int = 0) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,11 +12,13 @@ import libcst as cst
 from test_framework.migration.model import Category, FileReport
 from test_framework.migration.rewriter.context import Context
 from test_framework.migration.rewriter.edits import Edits, Positions, apply
+from test_framework.migration.rewriter.events import CannotTell, Finish, Raised
 from test_framework.migration.rewriter.imports import add_statements, is_standard, remove_unused, used_names
+from test_framework.migration.rewriter.local_fixtures import IMPORTS, local_fixture
 from test_framework.migration.rewriter.modules import Module
 from test_framework.migration.rewriter.plan import Plan, Planner, make_plan, our_roots
-from test_framework.migration.rewriter.reading import Fixtures, Function, Reading, find_tests, fixture_options
-from test_framework.migration.rewriter.safety import trouble
+from test_framework.migration.rewriter.reading import Fixtures, Function, Reading, TestCase, find_tests, fixture_options
+from test_framework.migration.rewriter.safety import troubles
 
 __all__ = ["MARK", "Rewrite", "rewrite_file"]
 
@@ -100,15 +103,41 @@ class _File:
     def run(self) -> Rewrite:
         plans = [plan for plan in self._plans() if plan.ours]
         if not plans:
-            return self.plain
+            return self._given() if self.context.name == "conftest" else self.plain
         self._agree(plans)
         rewrite = self._result(plans)
-        why = trouble(self.source, rewrite.text)
-        if why is None:
-            return rewrite
-        for plan in plans:
-            plan.reason = plan.reason or f"the rewriter gave up here, since {why}"
-        return self._result(plans)
+        for _ in plans:
+            wrong = troubles(self.source, rewrite.text)
+            if not wrong:
+                return rewrite
+            for plan in plans:
+                why = wrong.get(plan.test.scope) or wrong.get("")
+                if why is not None and plan.reason is None:
+                    plan.reason = f"the rewriter gave up here: {why}"
+            if not any(plan.test.scope in wrong for plan in plans):
+                for plan in plans:
+                    plan.reason = plan.reason or "the rewriter gave up on this file"
+            self._agree(plans)
+            rewrite = self._result(plans)
+        return rewrite
+
+    def _given(self) -> Rewrite:
+        """A conftest: its fixtures that give mocks are needed until no test asks for them."""
+        edits, notes = Edits(), []
+        for name, fixture in self.fixtures.found.items():
+            if fixture.module is not self.module:
+                continue
+            reading = Reading(self.module, self.context.library(), self.fixtures, TestCase(fixture.node, None))
+            with contextlib.suppress(CannotTell, Finish, Raised, RecursionError):
+                reading.value_of(name)
+            kinds = {root.kind for root in our_roots(reading.trace) if root.given_by == fixture.scope == root.scope}
+            real = _GIVES.get(next(iter(kinds), None) or "")
+            if real is not None:
+                notes.append(f"{name}: tests take {real} instead: remove this fixture when none asks for it")
+                if not self._is_marked_already(fixture.node):
+                    edits.marks[self.positions.of(fixture.node)] = f"{MARK} {notes[-1].partition(': ')[2]}"
+        text = apply(self.source, edits) if edits.marks else self.source
+        return replace(self.plain, text=text, changed=text != self.source, marked=len(notes), notes=tuple(notes))
 
     def _plans(self) -> Iterator[Plan]:
         for test in find_tests(self.module):
@@ -211,49 +240,18 @@ class _File:
         new = ast.parse(text)
         defined = {node.name for node in ast.walk(new) if isinstance(node, Function)}
         anyio = "mark.anyio" in self.source
-        definitions = "\n\n".join(_fixture(name, anyio=anyio) for name in sorted(wanted - defined))
+        definitions = "\n\n".join(local_fixture(name, anyio=anyio) for name in sorted(wanted - defined))
         text = add_statements(text, [], definitions) if definitions else text
         new = ast.parse(text)
         bound = set(Module("", new).imports) | set(Module("", new).definitions)
-        needed = [line for name, line in _IMPORTS.items() if name in used_names(new) and name not in bound]
+        needed = [line for name, line in IMPORTS.items() if name in used_names(new) and name not in bound]
         for standard in (False, True):
             text = add_statements(text, [line for line in needed if is_standard(line) is standard], "")
         gone = (used_names(self.tree) - used_names(ast.parse(text))) & set(self.module.imports)
         return remove_unused(text, gone)
 
 
-_IMPORTS = {
-    "asyncpg": "import asyncpg",
-    "contextlib": "import contextlib",
-    "json": "import json",
-    "uuid": "import uuid",
-    "pytest": "import pytest",
-    "pytest_asyncio": "import pytest_asyncio",
-    "SyncRedis": "from redis import Redis as SyncRedis",
-    "AsyncRedis": "from redis.asyncio import Redis as AsyncRedis",
-}
-_FIXTURES = {
-    "real_pool": (
-        "async def real_pool(postgres_dsn):\n"
-        "    async with asyncpg.create_pool(postgres_dsn, min_size=1, max_size=4) as pool:\n"
-        "        yield pool\n"
-    ),
-    "real_redis_sync": (
-        "def real_redis_sync(redis_url):\n"
-        "    with SyncRedis.from_url(redis_url, decode_responses=True) as client:\n"
-        "        yield client\n"
-    ),
-    "real_redis_sync_bytes": (
-        "def real_redis_sync_bytes(redis_url):\n"
-        "    with SyncRedis.from_url(redis_url) as client:\n"
-        "        yield client\n"
-    ),
-    "real_redis_bytes": (
-        "async def real_redis_bytes(redis_url):\n"
-        "    async with AsyncRedis.from_url(redis_url) as client:\n"
-        "        yield client\n"
-    ),
-}
+_GIVES = {"postgres": "real_postgres", "redis": "real_redis", "clickhouse": "real_clickhouse"}
 
 
 def _mocks_of_ours(text: str, name: str) -> bool:
@@ -263,12 +261,6 @@ def _mocks_of_ours(text: str, name: str) -> bool:
     return any(
         use.category in _SERVICES and not use.kind.startswith("monkeypatch") for use in scan_source(text, name).uses
     )
-
-
-def _fixture(name: str, *, anyio: bool) -> str:
-    text = _FIXTURES[name]
-    decorator = "pytest_asyncio.fixture" if text.startswith("async") and not anyio else "pytest.fixture"
-    return f"@{decorator}\n{text}"
 
 
 def _scopes(tree: ast.Module) -> Iterator[tuple[str, Function]]:

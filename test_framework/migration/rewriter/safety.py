@@ -6,31 +6,60 @@ import ast
 from collections import Counter
 
 from test_framework.migration.rewriter.mocks import ASSERTIONS
+from test_framework.migration.rewriter.modules import imported_names
 
-__all__ = ["assertions_of", "trouble"]
+__all__ = ["assertions_of", "trouble", "troubles"]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def trouble(before: str, after: str) -> str | None:
     """Why the rewritten file must not be handed out; ``None`` when all is well."""
+    return next(iter(troubles(before, after).values()), None)
+
+
+def troubles(before: str, after: str) -> dict[str, str]:
+    """What went wrong, by the test or fixture that it went wrong in; under an empty name what concerns the file."""
     try:
         old, new = ast.parse(before), ast.parse(after)
         compile(after, "<rewritten>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError) as error:
-        return f"the result does not compile: {error}"
+        return {"": f"the result does not compile: {error}"}
     was, now = _tests(old), _tests(new)
     if was.keys() != now.keys():
-        return "a test would be lost"
+        return {"": "a test would be lost"}
+    found: dict[str, str] = {}
     for name, function in was.items():
+        scope = name.partition("#")[0]
         if assertions_of(now[name]) < assertions_of(function):
-            return f"{name} would lose an assertion"
-        if _is_empty(now[name]) and not _is_empty(function):
-            return f"{name} would become empty"
-    lost = _other_functions(old) - _other_functions(new)
-    if any(count and assertions_of(node) for (_, node), count in ((k, lost[k[0]]) for k in _named(old)) if count):
-        return "a helper with an assertion would be lost"
-    return None
+            found[scope] = f"{scope} would lose an assertion"
+        elif _is_empty(now[name]) and not _is_empty(function):
+            found[scope] = f"{scope} would become empty"
+        elif lost := _unbound(function, now[name], new):
+            found[scope] = f"{scope} would miss {', '.join(sorted(lost))}"
+    gone = _other_functions(old) - _other_functions(new)
+    for scope, node in _named(old):
+        if gone[scope] and assertions_of(node):
+            found[""] = f"{scope} asserts something and would be lost"
+    return found
+
+
+def _unbound(before: Function, after: Function, module: ast.Module) -> set[str]:
+    """Names that were the function's own, are so no more, and are still read."""
+    top = {node.id for node in ast.walk(module) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    top |= set(imported_names(module, ""))
+    read = {node.id for node in ast.walk(after) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return (_bound(before) - _bound(after)) & read - top
+
+
+def _bound(function: Function) -> set[str]:
+    found = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+    return found
 
 
 def assertions_of(node: ast.AST) -> int:
