@@ -91,10 +91,7 @@ def block_rows(data: bytes) -> int:
 
 def describe(connection: Connection, statement: Statement, params: dict[str, str]) -> list[Column]:
     """Names and types of a SELECT's columns."""
-    text = statement.text
-    if statement.format_span is not None:
-        start, end = (offset - statement.start for offset in statement.format_span)
-        text = text[:start] + text[end:]
+    text = statement.without_format()
     rows = connection.query(b"DESCRIBE TABLE (" + text + b"\n)", "TabSeparatedRaw", params=params).bytes()
     columns = []
     for line in rows.split(b"\n"):

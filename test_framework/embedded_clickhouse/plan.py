@@ -25,7 +25,7 @@ from test_framework.embedded_clickhouse.request import QueryRequest
 from test_framework.embedded_clickhouse.results import BufferedSource, DocumentSource, NativeSource, Source
 from test_framework.embedded_clickhouse.rewrite import rewrite_query_ids, with_outfile
 from test_framework.embedded_clickhouse.statement import Kind, Statement
-from test_framework.embedded_clickhouse.system_views import with_views
+from test_framework.embedded_clickhouse.system_views import kill_queries, with_views
 
 __all__ = ["Planner"]
 
@@ -35,6 +35,7 @@ _SUSPECT = re.compile(
     rb"(?i)system|outfile|infile|file|url|sqlite|local|executable|odbc|jdbc|python|lake|iceberg|hudi|paimon|rocksdb"
     rb"|catboost|disk|backup|restore|hdfs|hive|/"
 )
+_KILL_QUERY = re.compile(rb"(?i)kill\s+query\b")
 #: Words that the engine takes for commands of the client program, and obeys silently.
 _NOT_SQL = frozenset({"EXIT", "QUIT", "LOGOUT", "Q", "\\", ":", ""})
 _SELECTS = frozenset({"SELECT", "WITH", "FROM", "("})
@@ -118,13 +119,18 @@ class Planner:
 
     def _buffered(self, job: Job, statement: Statement, name: str, *, hops: Hops, revision: int = 0) -> Source:
         sql = statement.text
+        kills_queries = _KILL_QUERY.match(sql) is not None
         if statement.verb == "KILL":
-            sql = rewrite_query_ids(sql, self.registry.marker, setting=self.engine.marker)
+            sql = rewrite_query_ids(statement.without_format(), self.registry.marker, setting=self.engine.marker)
 
         def run() -> bytes:
             try:
                 connection = job.open(self.engine)
-                result = self._query(connection, job, sql, name)
+                if kills_queries:
+                    marker, client_id = self.engine.marker, self.registry.query_id
+                    result = kill_queries(connection, sql, name, params=job.params, marker=marker, client_id=client_id)
+                else:
+                    result = self._query(connection, job, sql, name)
                 if statement.kind is Kind.BROKEN or statement.verb in _NOT_SQL:
                     raise _not_sql(statement)
                 job.stats.add_read(result)

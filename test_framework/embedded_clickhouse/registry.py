@@ -58,6 +58,10 @@ class Registry:
         """The marker of a running query; the id itself when none of this id runs."""
         return self._running.get(query_id, query_id)
 
+    def query_id(self, marker: str) -> str:
+        """The client's id of a running query; the marker itself when it has ended."""
+        return next((query_id for query_id, one in list(self._running.items()) if one == marker), marker)
+
     async def kill(self, marker: str) -> None:
         """Ask the engine to end a query. Returns when it was asked, not when it ended."""
         await asyncio.get_running_loop().run_in_executor(self._control, self._kill, marker)

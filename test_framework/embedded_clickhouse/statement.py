@@ -64,6 +64,13 @@ class Statement:
         """The statement alone, without data and without a second one: safe for the engine's script interface."""
         return self.source[self.start : self.end]
 
+    def without_format(self) -> bytes:
+        """``text`` without its FORMAT clause."""
+        if self.format_span is None:
+            return self.text
+        start, end = (offset - self.start for offset in self.format_span)
+        return self.text[:start] + self.text[end:]
+
     @property
     def has_output(self) -> bool:
         return self.kind is Kind.OUTPUT

@@ -34,7 +34,8 @@ async def test_a_query_is_killed_by_the_clients_id(client: Client, query_id: str
         while SLOW not in await client.text("SELECT query FROM system.processes"):
             await asyncio.sleep(0.02)
     quoted = query_id.replace("\\", "\\\\").replace("'", "\\'")
-    await client.text(f"KILL QUERY WHERE query_id = '{quoted}' SYNC")
+    killed = await client.text(f"KILL QUERY WHERE query_id = '{quoted}' SYNC FORMAT JSONCompactEachRow")
+    assert [row[1::2] for row in map(json.loads, killed.splitlines())] == [[query_id, SLOW]]
     reply = await victim
     assert (reply.status, reply.headers["X-ClickHouse-Exception-Code"]) == (500, "394")
 

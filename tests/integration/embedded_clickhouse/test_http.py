@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 
+import aiohttp
 import pytest
 
 from .conftest import PASSWORD, USER, Client
@@ -232,8 +233,6 @@ async def test_parameters_come_from_the_url(client: Client) -> None:
 
 
 async def test_parameters_and_the_statement_come_from_multipart_fields(client: Client) -> None:
-    import aiohttp
-
     form = aiohttp.FormData(default_to_multipart=True)
     form.add_field("query", "SELECT {a:UInt8} + 1")
     form.add_field("param_a", "41")
@@ -246,8 +245,6 @@ async def test_parameters_and_the_statement_come_from_multipart_fields(client: C
     "described", [{"e_structure": "a Int8, b String"}, {"e_types": "Int8,Enum8('x' = 1, 'y' = 2)"}]
 )
 async def test_external_data_is_a_table_of_the_query(client: Client, described: dict[str, str]) -> None:
-    import aiohttp
-
     form = aiohttp.FormData()
     form.add_field("e", b"1,x\n2,y\n", filename="e.csv")
     login = {"X-ClickHouse-User": USER, "X-ClickHouse-Key": PASSWORD}
@@ -258,8 +255,6 @@ async def test_external_data_is_a_table_of_the_query(client: Client, described: 
 
 
 async def test_external_data_without_a_structure_is_refused(client: Client) -> None:
-    import aiohttp
-
     form = aiohttp.FormData()
     form.add_field("e", b"1\n", filename="e.csv")
     login = {"X-ClickHouse-User": USER, "X-ClickHouse-Key": PASSWORD}
@@ -325,3 +320,18 @@ async def test_what_serves_here_is_said_openly(client: Client) -> None:
     assert "embedded" in (await client.send("SELECT nope")).text
     assert "embedded" in await client.text("SELECT displayName()")
     assert await client.text("SELECT engine FROM system.databases WHERE name = 'default'") == "Atomic\n"
+
+
+@pytest.mark.parametrize("format", ["One", "Npy", "ArrowStream", "Values"])
+async def test_an_external_table_of_odd_data_is_an_error_or_a_table_and_does_no_harm(
+    client: Client, format: str
+) -> None:
+    login = {"X-ClickHouse-User": USER, "X-ClickHouse-Key": PASSWORD}
+    url = {"query": "SELECT count() FROM odd", "odd_structure": "a UInt8", "odd_format": format}
+    for _ in range(20):
+        form = aiohttp.FormData(default_to_multipart=True)
+        form.add_field("odd", b"(1); garbage behind the end", filename="odd")
+        async with client.session.post(client.server.url, params=url, data=form, headers=login) as reply:
+            body = await reply.read()
+            assert body.startswith(b"Code: ") or body == b"1\n", body
+    assert await client.text("SELECT 1") == "1\n"
