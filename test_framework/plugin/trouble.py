@@ -64,6 +64,8 @@ def lost_connection(error: BaseException) -> bool:
     )
 
 
+# The last: asyncpg's, when the end of a connection came between two of its steps.
+_CRASHED = ("CrashShutdownError", "CrashShutdown", "InternalClientError")
 # Of the server's last words, or of drivers that did not even hear those.
 _DIED = (
     "unexpected postmaster exit",
@@ -74,10 +76,7 @@ _DIED = (
 
 def server_died(error: BaseException) -> bool:
     """Whether the server crashed, or a part of it: it may be up again before anybody can ask."""
-    return any(
-        type(each).__name__ in ("CrashShutdownError", "CrashShutdown") or any(words in str(each) for words in _DIED)
-        for each in _chain(error)
-    )
+    return any(type(each).__name__ in _CRASHED or any(words in str(each) for words in _DIED) for each in _chain(error))
 
 
 def diagnose(error: BaseException, services: list[str], availability: Availability) -> StackError | None:

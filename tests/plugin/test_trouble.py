@@ -391,7 +391,7 @@ def test_a_killed_postgres_is_started_again_and_costs_one_test(
         kill = f"os.kill({stack.server('test-postgres').pid}, signal.SIGKILL)"
         result = project.write(test_a=AWAY.format(kill=kill)).run("-rA")
     result.passes(passed=4, failed=1)
-    assert result.status == 14
+    assert result.status == 14, result.text
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
