@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.errors import ClickHouseError
@@ -40,6 +40,32 @@ _TABLES = {
     interface LowCardinality(String), client_name String, failure_reason String""",
 }
 _KINDS = {"WITH": "Select", "FROM": "Select", "(": "Select", "DESC": "Describe", "USE": "Use"}
+
+
+def _of_query(job: Job, client: ClientInfo, verb: str) -> dict[str, Any]:
+    """What the rows of a statement's start and end have in common."""
+    return {
+        **_times(job.started, "query_start_time"),
+        "current_database": job.database or "default",
+        "query": job.text.decode("utf-8", "replace"),
+        "query_kind": _KINDS.get(verb, verb.capitalize()),
+        "is_initial_query": 1,
+        "user": job.user,
+        "initial_user": job.user,
+        "query_id": job.query_id,
+        "initial_query_id": job.query_id,
+        "address": client.address,
+        "initial_address": client.address,
+        "port": client.port,
+        "initial_port": client.port,
+        "interface": 2,
+        "http_method": {"GET": 1, "POST": 2}.get(client.method, 0),
+        "http_user_agent": client.user_agent,
+        "http_referer": client.referer,
+        "forwarded_for": client.forwarded_for,
+        "log_comment": job.settings.get("log_comment", ""),
+        "Settings": dict(job.settings),
+    }
 
 
 class ClientInfo(NamedTuple):
@@ -101,29 +127,7 @@ class QueryLog:
 
     def _query_rows(self, ended: _Ended) -> None:
         job, client, verb, error, now = ended
-        stats = job.stats
-        common = {
-            **_times(job.started, "query_start_time"),
-            "current_database": job.database or "default",
-            "query": job.text.decode("utf-8", "replace"),
-            "query_kind": _KINDS.get(verb, verb.capitalize()),
-            "is_initial_query": 1,
-            "user": job.user,
-            "initial_user": job.user,
-            "query_id": job.query_id,
-            "initial_query_id": job.query_id,
-            "address": client.address,
-            "initial_address": client.address,
-            "port": client.port,
-            "initial_port": client.port,
-            "interface": 2,
-            "http_method": {"GET": 1, "POST": 2}.get(client.method, 0),
-            "http_user_agent": client.user_agent,
-            "http_referer": client.referer,
-            "forwarded_for": client.forwarded_for,
-            "log_comment": job.settings.get("log_comment", ""),
-            "Settings": dict(job.settings),
-        }
+        stats, common = job.stats, _of_query(job, client, verb)
         end = {
             **common,
             **_times(now),

@@ -82,6 +82,17 @@ def _count(text: str) -> int:
 def add_options(parser: pytest.Parser) -> None:
     """Declare everything. Names of the ini keys are those of the options, with underscores."""
     group = parser.getgroup(GROUP)
+    _add_needs(group)
+    _add_isolation(group)
+    _add_measuring(group)
+    for name, text in _INI.items():
+        parser.addini(name, text, type="string", default=None)
+    parser.addini("llm_prices", _PRICES, type="linelist", default=[])
+    parser.addini("real_services_env", _URLS, type="args", default=[])
+    parser.addini("real_services_app_services", _NEEDS, type="args", default=list(SERVICES))
+
+
+def _add_needs(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--real-services",
         dest="real_services",
@@ -98,6 +109,15 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="Skip every test that needs a service (also: USE_REAL_SERVICES=false).",
     )
+    group.addoption(
+        "--real-services-app",
+        metavar="MODULE:NAME",
+        default=None,
+        help="The ASGI application, or the function that makes one, that real_http_client and its like speak to.",
+    )
+
+
+def _add_isolation(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--keep-failed",
         metavar="N",
@@ -120,18 +140,6 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="How long a test waits for a database when all of them are taken.",
     )
-    group.addoption(
-        "--real-services-app",
-        metavar="MODULE:NAME",
-        default=None,
-        help="The ASGI application, or the function that makes one, that real_http_client and its like speak to.",
-    )
-    _add_measuring(group)
-    for name, text in _INI.items():
-        parser.addini(name, text, type="string", default=None)
-    parser.addini("llm_prices", _PRICES, type="linelist", default=[])
-    parser.addini("real_services_env", _URLS, type="args", default=[])
-    parser.addini("real_services_app_services", _NEEDS, type="args", default=list(SERVICES))
 
 
 def _add_measuring(group: pytest.OptionGroup) -> None:
