@@ -129,20 +129,24 @@ def _function(visitor: Visitor, function: ast.expr, *, keep_place: bool) -> None
 
 
 def _arguments(visitor: Visitor, node: ast.Call, use: Pending | None, *, keep_place: bool) -> None:
+    arguments = [one for one in node.args if not visitor.is_plain(one)]
+    keywords = [word for word in node.keywords if not visitor.is_plain(word.value) or calls.is_memory_url(word.value)]
+    if not arguments and not keywords:
+        return
     callee = spelled(node.func)
     if use is not None:
-        for argument in node.args:
+        for argument in arguments:
             visitor.visit_at(argument, Place(), use)
-        for word in node.keywords:
+        for word in keywords:
             names = (word.arg,) if word.arg and word.arg not in calls.BEHAVIOUR else ()
             visitor.visit_at(word.value, Place(names), use)
         return
     kept = visitor.place.names if keep_place else ()
     if callee == "sys.modules.setdefault" and node.args:
         kept = (literal(node.args[0]) or "",)
-    for argument in node.args:
+    for argument in arguments:
         visitor.visit_at(argument, Place(kept, callee), visitor.outer)
-    for word in node.keywords:
+    for word in keywords:
         names = (word.arg,) if word.arg else ()
         visitor.note_address(word.value, names)
         visitor.visit_at(word.value, Place(names, callee), visitor.outer)

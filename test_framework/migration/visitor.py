@@ -157,8 +157,10 @@ class Visitor(Walker):
 
     def dictionary(self, node: ast.Dict) -> None:
         for key, value in zip(node.keys, node.values, strict=True):
-            if key is not None:
+            if key is not None and not self.is_plain(key):
                 self.visit(key)
+            if self.is_plain(value) and literal(value) is None:
+                continue
             names = ((literal(key) or spelled(key)),) if key is not None else ()
             self.note_address(value, names)
             if names == ("NAME",) and literal(value) == ":memory:" and self.place.names:
@@ -171,8 +173,9 @@ class Visitor(Walker):
             self.addresses.append((value, self.scope, names))
 
     def compare(self, node: ast.Compare) -> None:
-        other = spelled(node.left) or spelled(node.comparators[-1])
-        for part in (node.left, *node.comparators):
+        parts = [part for part in (node.left, *node.comparators) if not self.is_plain(part)]
+        other = spelled(node.left) or spelled(node.comparators[-1]) if parts else ""
+        for part in parts:
             self.visit_at(part, Place((), callee=other), self.outer)
 
     # Expressions

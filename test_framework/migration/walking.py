@@ -66,6 +66,11 @@ class Walker:
             elif isinstance(value, ast.AST):
                 self.visit(value)
 
+    def is_plain(self, node: ast.expr) -> bool:
+        """Whether nothing can be found in an expression: a constant, or a variable whose name alone is no mock."""
+        kind = type(node)
+        return kind is ast.Constant or (kind is ast.Name and getattr(node, "id", "") not in self.bare_names)
+
     def visit_at(self, node: ast.AST, place: Place, outer: Pending | None = None) -> None:
         before = self.place, self.outer
         self.place, self.outer = place, outer
