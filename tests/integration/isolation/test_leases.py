@@ -339,11 +339,14 @@ async def test_a_clickhouse_database_goes_back_to_the_pool_if_it_was_only_read(
         return bool(engine and "clickhouse" in engine._allocators and engine._allocators["clickhouse"]._reserved)  # type: ignore[attr-defined]
 
     async def back(lease: Lease) -> bool:
-        await broker.arelease(lease)
+        async def held() -> bool:
+            return (lease.name, "leased") in {(name, state) for _, name, state in await stack.books()}
 
         async def decided() -> bool:
-            return (lease.name, "leased") not in {(name, state) for _, name, state in await stack.books()}
+            return not await held()
 
+        await until(held, "the lease to be in the books, which it need not be at once")
+        await broker.arelease(lease)
         await until(decided, "the database to be given back or dropped")
         return lease.name in {name for _, name, _ in await stack.books()}
 

@@ -74,11 +74,15 @@ async def _now(value: bool) -> bool:
 
 async def comes_back(broker: Broker, stack: Stack, lease: Lease) -> bool:
     """Whether it serves the next test, once it is decided; the server has no such database otherwise."""
-    await broker.arelease(lease)
+
+    async def held() -> bool:
+        return (lease.name, "leased") in {(name, state) for _, name, state in await stack.books()}
 
     async def decided() -> bool:
-        return (lease.name, "leased") not in {(name, state) for _, name, state in await stack.books()}
+        return not await held()
 
+    assert await wait_until(held, Deadline.after(60))  # it need not be in the books at once
+    await broker.arelease(lease)
     assert await wait_until(decided, Deadline.after(60))
     known = lease.name in {name for _, name, _ in await stack.books()}
     assert known == (lease.name in await stack.databases())
