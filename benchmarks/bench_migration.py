@@ -153,7 +153,7 @@ def measure(files: int = FILES) -> Iterator[Section]:
     rows = [
         f"`python -m benchmarks.bench_migration` on {machine()}:",
         f"{int(report[1])} files, {lines} lines, {int(report[3])} uses;",
-        "whole process, start of the interpreter included; memory is the sum over all processes. On a machine busy with",
+        "whole process, start of the interpreter included; memory is the sum of all processes. On a machine busy with",
         "other work the seconds grow with the load; the processor time does not.",
         "",
         "| scan | seconds | processor seconds | peak MiB | bound |",
