@@ -60,6 +60,8 @@ class Edits:
     functions: dict[Pos, FunctionEdit] = field(default_factory=dict)
     with_items: dict[Span, str] = field(default_factory=dict)
     marks: dict[Pos, str] = field(default_factory=dict)
+    # Functions that stay as they are, beside a changed copy of this name.
+    copies: dict[Pos, str] = field(default_factory=dict)
 
     def function(self, pos: Pos) -> FunctionEdit:
         return self.functions.setdefault(pos, FunctionEdit())
@@ -73,6 +75,7 @@ class Edits:
         self.exprs.update(other.exprs)
         self.with_items.update(other.with_items)
         self.marks.update(other.marks)
+        self.copies.update(other.copies)
         for pos, edit in other.functions.items():
             self.function(pos).merge(edit)
 
@@ -103,6 +106,11 @@ def apply(source: str, edits: Edits) -> str:
     wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
     changer = _Changer(edits, module)
     return wrapper.visit(changer).code
+
+
+def _apart(lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
+    """The blank lines above a function, for another one."""
+    return [line for line in lines if line.comment is None] or [cst.EmptyLine()]
 
 
 class _Changer(cst.CSTTransformer):
@@ -252,7 +260,7 @@ class _Changer(cst.CSTTransformer):
         if not any(
             self.start(each) in where
             for each in before
-            for where in (edits.delete, edits.before, edits.replace, edits.marks)
+            for where in (edits.delete, edits.before, edits.replace, edits.marks, edits.copies)
         ):
             return None, []
         found: list[cst.CSTNode] = []
@@ -274,6 +282,9 @@ class _Changer(cst.CSTTransformer):
                 found += [made[0].with_changes(leading_lines=[*carried, *lines]), *made[1:]]
             else:
                 mark = [cst.EmptyLine(comment=cst.Comment(edits.marks[pos]))] if pos in edits.marks else []
-                found.append(new.with_changes(leading_lines=[*carried, *lines, *mark]) if carried or mark else new)
+                kept = old if pos in edits.copies else new
+                found.append(kept.with_changes(leading_lines=[*carried, *lines, *mark]) if carried or mark else kept)
+                if pos in edits.copies:
+                    found.append(new.with_changes(name=cst.Name(edits.copies[pos]), leading_lines=_apart(lines)))
             carried = []
         return found, carried

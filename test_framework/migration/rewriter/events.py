@@ -112,6 +112,8 @@ class Trace:
     problems: list[str] = field(default_factory=list)
     # Names that hold mocks, by the scope (function) that binds them.
     bindings: dict[tuple[str, str], Root] = field(default_factory=dict)
+    # All that a name is bound to, in turn; None for what is no mock.
+    bound: dict[tuple[str, str], list[Root | None]] = field(default_factory=dict)
     # Names for what is reached from a mock.
     aliases: dict[tuple[str, str], StandIn] = field(default_factory=dict)
     # Statements that only prepare mocks or keep what they were called with.

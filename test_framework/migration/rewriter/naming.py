@@ -48,6 +48,9 @@ def bind(machine: Machine, target: ast.expr, value: Value, frame: Frame) -> None
     """``target = value``."""
     if isinstance(target, ast.Name):
         frame.locals.add(target.id)
+        if frame.kind in ("test", "fixture", "setup"):
+            holds = value.root if isinstance(value, StandIn) else None
+            machine.trace.bound.setdefault((frame.scope, target.id), []).append(holds)
         frame.env[target.id] = _named(machine, target.id, value, frame)
     elif isinstance(target, ast.Tuple | ast.List):
         _unpack(machine, target.elts, value, frame)

@@ -64,9 +64,21 @@ class Planner:
         hand_in(self)
         self._remove_setups()
         replace_patches(self)
+        self._one_meaning()
         self._finish()
 
     # What cannot be done at all.
+
+    def _one_meaning(self) -> None:
+        """A name that is a mock of ours here and something else there cannot be renamed."""
+        for (scope, name), roots in self.trace.bound.items():
+            if scope != self.scope and scope not in self.plan.touched:
+                continue
+            clients = {
+                self.clients[id(root)].name if root is not None and id(root) in self.clients else "" for root in roots
+            }
+            if len(clients) > 1:
+                raise CannotTell(f"{name} is a mock of a service here, and something else there")
 
     def _refuse(self) -> None:
         if self.trace.problems:

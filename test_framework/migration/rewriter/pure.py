@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from test_framework.migration.rewriter.events import Raised
 from test_framework.migration.rewriter.folding import computed, wrap
 from test_framework.migration.rewriter.values import (
     UNKNOWN,
@@ -162,6 +163,8 @@ def _counted(name: str, args: Sequence[Value]) -> Value | None:
 
 def _pure_call(name: str, args: Sequence[Value], kwargs: dict[str, Value], text: str | None) -> Value:
     found = computed(_PURE[name], args, kwargs)
+    if found is None and name == "json.loads" and args and isinstance(args[0], Const):
+        raise Raised("JSONDecodeError")
     if found is not None:
         if (
             isinstance(found, Const) and not isinstance(found.value, str | bytes | int | float | bool | None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import libcst as cst
 
 from test_framework.migration.model import Category, FileReport
+from test_framework.migration.rewriter.agreement import Agreement
 from test_framework.migration.rewriter.context import Context
 from test_framework.migration.rewriter.edits import Edits, Positions, apply
 from test_framework.migration.rewriter.events import CannotTell, Finish, Raised
@@ -104,7 +105,7 @@ class _File:
         plans = [plan for plan in self._plans() if plan.ours]
         if not plans:
             return self._given() if self.context.name == "conftest" else self.plain
-        self._agree(plans)
+        Agreement(self.functions, self.module, self.positions).reach(plans)
         rewrite = self._result(plans)
         for _ in plans:
             wrong = troubles(self.source, rewrite.text)
@@ -117,7 +118,7 @@ class _File:
             if not any(plan.test.scope in wrong for plan in plans):
                 for plan in plans:
                     plan.reason = plan.reason or "the rewriter gave up on this file"
-            self._agree(plans)
+            Agreement(self.functions, self.module, self.positions).reach(plans)
             rewrite = self._result(plans)
         return rewrite
 
@@ -163,17 +164,6 @@ class _File:
                 )
                 make_plan(planner)
             yield plan
-
-    def _agree(self, plans: list[Plan]) -> None:
-        """A fixture changes for all of its tests or for none."""
-        while True:
-            stuck = {scope for plan in plans if plan.reason for scope in plan.trace.fixtures}
-            failing = [plan for plan in plans if plan.reason is None and plan.touched & stuck]
-            for plan in failing:
-                shared = ", ".join(sorted(plan.touched & stuck))
-                plan.reason = f"{shared} is shared with a test that a person must decide on"
-            if not failing:
-                return
 
     def _result(self, plans: list[Plan]) -> Rewrite:
         edits = Edits()

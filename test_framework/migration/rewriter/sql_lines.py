@@ -9,7 +9,7 @@ from test_framework.migration.rewriter.schema import Column, Table
 from test_framework.migration.rewriter.sql import Statement
 from test_framework.migration.rewriter.sql_data import Need, SqlSeeds, same
 from test_framework.migration.rewriter.sql_types import column_type, fits
-from test_framework.migration.rewriter.values import UNKNOWN, Const, Value, emit
+from test_framework.migration.rewriter.values import UNKNOWN, Const, Sym, Value, emit, repr_of
 from test_framework.migration.rewriter.wanted import Client, Seeds, is_any, said
 
 __all__ = ["sql_assertion", "sql_lines", "sql_not_called", "sql_total"]
@@ -107,8 +107,15 @@ def _insert(table: str, row: dict[str, Value], literal: dict[str, str] | None = 
         return f'execute("INSERT INTO {table} DEFAULT VALUES")'
     names = ", ".join([*row, *literal])
     places = ", ".join([*(f"${n}" for n, _ in enumerate(row, 1)), *literal.values()])
-    given = "".join(f", {said(value, f'the value of {name}')}" for name, value in row.items())
+    given = "".join(f", {_made(value, name)}" for name, value in row.items())
     return f'execute("INSERT INTO {table} ({names}) VALUES ({places}){more}"{given})'
+
+
+def _made(value: Value, name: str) -> str:
+    """A value in words; one that is new each time is made here, since nobody else names it."""
+    if isinstance(value, Sym) and not value.pure and value.text:
+        return value.text
+    return said(value, f"the value of {name}")
 
 
 def _insert_several(table: str, row: dict[str, Value], times: int) -> str:
@@ -135,7 +142,8 @@ def _make_table(seeds: SqlSeeds, need: Need, found: Seeds, *, known: bool) -> No
         default = f" DEFAULT {_literal(need.defaults[name])}" if name in need.defaults else ""
         columns.append(f"{name} {kind}{default}")
     kind = "TEMPORARY TABLE" if known else "TABLE"
-    found.add(need.first, seeds.client.call(f'execute("CREATE {kind} {need.name} ({", ".join(columns)})")'))
+    text = f"CREATE {kind} {need.name} ({', '.join(columns)})"
+    found.add(need.first, seeds.client.call(f"execute({'f' if '{' in text else ''}{repr_of(text)})"))
     plain = [row for _, row in need.rows]
     for op, row in need.rows:
         found.add(op, seeds.client.call(_insert_several(need.name, row, plain.count(row))))
@@ -152,11 +160,13 @@ def _literal(value: Value) -> str:
         if isinstance(value.value, str) and "\\" not in value.value and '"' not in value.value:
             return "'" + value.value.replace("'", "''") + "'"
         return f"'{value.value}'"
+    if isinstance(value, Sym) and value.src is not None and value.pytype in ("UUID", "str"):
+        return f"'{{{value.src}}}'"
     raise CannotTell("what the server shall give by itself cannot be told from the source")
 
 
-def _counting(client: Client, table: str, where: dict[str, Value]) -> str:
-    args, parts = "", []
+def _counting(client: Client, table: str, where: dict[str, Value], filled: Sequence[str] = ()) -> str:
+    args, parts = "", [f"{name} IS NOT NULL" for name in filled]
     number = 0
     for name, value in where.items():
         if isinstance(value, Const) and value.value is None:
@@ -192,7 +202,12 @@ def sql_assertion(statement: Statement, seeds: SqlSeeds) -> list[str]:
     if statement.verb == "update":
         known = _known(statement.given)
         if not known:
-            raise CannotTell("the server computes all that UPDATE sets")
+            # What was set cannot be named; that something was set can be seen.
+            where = _known(statement.where)
+            names = sorted(statement.given)
+            if not names:
+                raise CannotTell("the server computes all that UPDATE sets")
+            return [f"assert {_counting(client, table, where, filled=names)} == {seeds.matching(table, where)}"]
         where = {name: value for name, value in _known(statement.where).items() if name not in known}
         return [f"assert {_counting(client, table, {**where, **known})} == {seeds.matching(table, {**where, **known})}"]
     where = _known(statement.where)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["run_block"]
 
 _OWN = ("test", "fixture", "setup")
+_PARENTS = {"JSONDecodeError": "ValueError", "UniqueViolationError": "IntegrityConstraintViolationError"}
 _UNROLLED = 50
 
 
@@ -204,7 +205,8 @@ def _handler(handlers: list[ast.ExceptHandler], error: Raised) -> ast.ExceptHand
         caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
         for each in caught:
             name = dotted(each).rpartition(".")[2] if each is not None else "Exception"
-            if name in (error.name, "Exception", "BaseException") or not error.name:
+            names = (error.name, _PARENTS.get(error.name), "Exception", "BaseException")
+            if name in names or not error.name:
                 return handler
     return None
 

@@ -80,8 +80,8 @@ def test_decorators_are_taken_away_with_their_own_argument() -> None:
     assert 'monkeypatch.setattr("test_module.store", real_redis)' in found.text
 
 
-def test_a_shared_fixture_changes_for_all_or_for_none() -> None:
-    """A fixture that hands a mock on stays as long as one of its tests does."""
+def test_a_shared_fixture_stays_for_the_test_that_needs_it() -> None:
+    """A fixture that hands a mock on stays as it was for a marked test, beside a changed copy for the others."""
     code = (
         READ
         + """
@@ -107,9 +107,25 @@ def test_a_shared_fixture_changes_for_all_or_for_none() -> None:
         """,
         code,
     )
-    assert found.rewritten == 0
-    assert found.marked == 2
+    assert found.rewritten == 1
+    assert found.marked == 1
     assert "def pair(mock_redis)" in found.text
+    assert "def real_pair(real_redis)" in found.text
+    assert "async def test_broken(pair, mock_redis)" in found.text
+
+
+def test_a_name_with_two_meanings_is_not_renamed() -> None:
+    """A name that is a mock of ours first and another one later stays, with its test."""
+    found = rewrite("""
+        async def test_value():
+            thing = AsyncMock(name="redis")
+            thing.get.return_value = "x"
+            assert await value(thing, "a") == "x"
+            thing = Mock()
+            thing.print_page()
+    """)
+    assert found.marked == 1
+    assert "thing = Mock()" in found.text
 
 
 def test_a_mock_of_nothing_of_ours_is_left_alone() -> None:
