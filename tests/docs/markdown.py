@@ -4,6 +4,7 @@ A note is an HTML comment on the line above a block. Readers do not see it; it s
 
 ``<!-- file: orders.py -->``            it is a module that the page's tests import, or another file beside them
 ``<!-- include: examples/ci/a.yml -->``  it is this file of the repository
+``<!-- output: command -->``            it is what the command prints, beside the files of the page
 ``<!-- ini -->``                        its lines are in the configuration of the run that executes the page
 ``<!-- not executed: reason -->``       it is not executed, and why
 """
@@ -11,7 +12,6 @@ A note is an HTML comment on the line above a block. Readers do not see it; it s
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,8 @@ from tests.native_stack import CHECKOUT
 __all__ = ["GUIDES", "Block", "Page", "guides", "pages"]
 
 GUIDES = CHECKOUT / "docs" / "migrating"
-_FENCE = re.compile(r"^ *(`{3,})(\w*)\s*$")
-_NOTE = re.compile(r"^<!--\s*(file|include|ini|not executed)\s*(?::\s*(.*?))?\s*-->$")
+_FENCE = re.compile(r"^( *)(`{3,})(\w*)\s*$")
+_NOTE = re.compile(r"^<!--\s*(file|include|output|ini|not executed)\s*(?::\s*(.*?))?\s*-->$")
 _TEST = re.compile(r"^(async )?def test_|^class Test", re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -63,24 +63,26 @@ class Page:
 
     @property
     def name(self) -> str:
-        return self.path.stem.replace("-", "_").lower()
+        """A name that a module can have, and that no other page has."""
+        parts = self.path.relative_to(CHECKOUT).with_suffix("").parts
+        return "_".join(parts).replace("-", "_").lower()
 
     def blocks(self, *languages: str) -> list[Block]:
         """The fenced blocks, those of ``languages`` if any are named."""
         return [block for block in self._blocks() if not languages or block.language in languages]
 
     def _blocks(self) -> Iterator[Block]:
-        fence, language, start, kind, value = "", "", 0, "", ""
+        fence, indent, language, start, kind, value = "", 0, "", 0, "", ""
         held: list[str] = []
         for number, line in enumerate(self.text.splitlines(), 1):
             found = _FENCE.match(line)
             if fence and line.strip() == fence:
-                yield Block(self.path, start, language, textwrap.dedent("\n".join(held) + "\n"), kind, value)
+                yield Block(self.path, start, language, "\n".join(held) + "\n", kind, value)
                 fence, kind, value = "", "", ""
             elif fence:
-                held.append(line)
+                held.append(line[indent:] if line[:indent].isspace() else line)
             elif found:
-                fence, language, start, held = found[1], found[2], number, []
+                fence, language, start, held, indent = found[2], found[3], number, [], len(found[1])
             elif note := _NOTE.match(line.strip()):
                 kind, value = note[1], note[2] or ""
             elif line.strip():
@@ -93,7 +95,7 @@ class Page:
         for line in self.text.splitlines():
             found = _FENCE.match(line)
             if fence or found:
-                fence = "" if fence and line.strip() == fence else fence or (found[1] if found else "")
+                fence = "" if fence and line.strip() == fence else fence or (found[2] if found else "")
                 continue
             kept.append(line)
         return "\n".join(kept)

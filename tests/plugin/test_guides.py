@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import pytest
 
 from tests.docs.markdown import Block, Page, guides, pages
+from tests.native_stack import CHECKOUT
 from tests.plugin.harness import Project, Result
 
 # Documents that are no guides, of which those snippets are run that are complete tests.
-ALSO = ("README.md", "pytest.md", "fixtures.md")
+ALSO = ("README.md", "docs/pytest.md", "docs/fixtures.md")
 # Fragments that cannot run by themselves: each says why. A new one is a decision, not an accident.
 NOT_EXECUTED = 2
 # Of the ini file in the documentation: what the run sets itself.
@@ -22,7 +23,7 @@ OURS = ("[pytest]", "asyncio_mode")
 def snippets() -> list[tuple[Page, Block, str]]:
     """Page, block and the file that it becomes."""
     found = []
-    for page in [*guides(), *(page for page in pages() if page.path.name in ALSO)]:
+    for page in [*guides(), *(page for page in pages() if str(page.path.relative_to(CHECKOUT)) in ALSO)]:
         is_guide = page in guides()
         for number, block in enumerate(page.blocks(), 1):
             if block.kind == "file":
@@ -57,7 +58,7 @@ def run(project_of: Callable[[str], Project]) -> Run:
     project.ini("pythonpath = .", *lines_of_the_ini_file())
     for page, block, name in SNIPPETS:
         is_module = name.endswith(".py") and not name.startswith(("test_", "conftest"))
-        file = project.path / ("." if is_module else f"{page.name}_page") / name
+        file = project.path / ("." if is_module else page.name) / name
         file.parent.mkdir(parents=True, exist_ok=True)
         assert not file.exists(), f"{block.place}: there are two files {name} on this page"
         file.write_text(block.text)
