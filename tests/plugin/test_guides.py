@@ -14,8 +14,8 @@ from tests.plugin.harness import Project, Result
 
 # Documents that are no guides, of which those snippets are run that are complete tests.
 ALSO = ("README.md", "docs/pytest.md", "docs/fixtures.md")
-# Fragments that cannot run by themselves: each says why. A new one is a decision, not an accident.
-NOT_EXECUTED = 2
+# Fragments that cannot run by themselves: each says why. The first one would be a decision, not an accident.
+NOT_EXECUTED = 0
 # Of the ini file in the documentation: what the run sets itself.
 OURS = ("[pytest]", "asyncio_mode")
 
@@ -85,7 +85,7 @@ def test_modules_of_the_pages_have_names_of_their_own() -> None:
     assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
 
 
-def test_hardly_anything_is_left_out_and_each_says_why() -> None:
+def test_nothing_is_left_out_unless_it_says_why() -> None:
     left_out = [block for page in guides() for block in page.blocks() if block.kind == "not executed"]
     assert all(len(block.value.split()) >= 3 for block in left_out), left_out
     assert len(left_out) <= NOT_EXECUTED, [block.place for block in left_out]
