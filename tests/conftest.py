@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from test_framework.endpoints import ClickHouseEndpoint, PostgresEndpoint, RedisEndpoint
 from tests.servers import data_directory, run_clickhouse, run_postgres, run_redis
+
+# What a script starts in the background ignores Ctrl-C, and hands that down to every program that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
