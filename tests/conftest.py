@@ -13,6 +13,8 @@ from tests.servers import data_directory, run_clickhouse, run_postgres, run_redi
 # What a script starts in the background ignores Ctrl-C, and hands that down to every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# A run that is told to end takes its servers with it, as an interrupted one does.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
