@@ -10,13 +10,21 @@ __all__ = ["Cursor", "ends_expression"]
 
 _OPENING, _CLOSING = b"([{", b")]}"
 
-# After these words an expression or a name is to come, so that a following FORMAT is a name and not the clause.
-_WANTS_MORE = frozenset(
-    b"SELECT DISTINCT FROM WHERE PREWHERE HAVING QUALIFY BY AND OR NOT IN LIKE ILIKE REGEXP BETWEEN IS AS ON USING "
-    b"JOIN LIMIT OFFSET WHEN THEN ELSE CASE INTERVAL GLOBAL EXCEPT INTERSECT UNION DIV MOD WITH SETTINGS SAMPLE TABLE "
-    b"TO INTO DATABASE DICTIONARY VIEW TEMPORARY EXISTS DESCRIBE DESC VALUES SET FUNCTION TOP APPLY "
-    b"EXPLAIN".split()
+# After these words an expression or a name is to come, so that a following FORMAT is a name and not the clause. Each
+# can be a name as well, which only its place tells. These stand behind something complete, elsewhere they are names:
+_INFIXES = frozenset(
+    b"SELECT FROM WHERE PREWHERE HAVING QUALIFY BY AND OR AS ON USING IN LIKE ILIKE REGEXP IS JOIN LIMIT OFFSET GLOBAL "
+    b"EXCEPT INTERSECT UNION DIV MOD SAMPLE INTO VALUES SETTINGS".split()
 )
+#: or behind one of these.
+_BEFORE_INFIXES = frozenset(b"NOT IS GLOBAL UNION EXCEPT INTERSECT".split())
+_BEFORE_DISTINCT = _BEFORE_INFIXES | {b"SELECT"}
+_VERBS = frozenset(b"DESCRIBE DESC EXISTS EXPLAIN SET".split())
+_OBJECTS = frozenset(b"TABLE DATABASE DICTIONARY VIEW TEMPORARY FUNCTION".split())
+_BEFORE_OBJECTS = _VERBS | frozenset(
+    b"SHOW CREATE CHECK INTO TO TEMPORARY DROP DETACH ATTACH TRUNCATE ALTER OPTIMIZE RENAME REPLACE".split()
+)
+_WANTS_MORE = _INFIXES | _VERBS | _OBJECTS | {b"NOT", b"DISTINCT", b"ALL"}
 
 
 class Cursor:
@@ -30,6 +38,8 @@ class Cursor:
         self.sql = sql
         self.final = final
         self.previous: Token | None = None
+        #: the token before ``previous``
+        self.earlier: Token | None = None
         self._tokens: Iterator[Token] = tokens(sql, start, final=final)
         self._loaded = False
         self._token: Token | None = None
@@ -50,7 +60,7 @@ class Cursor:
         """Step over the token here, and return it."""
         token = self.token
         assert token is not None, "advance at the end"
-        self.previous, self._loaded = token, False
+        self.earlier, self.previous, self._loaded = self.previous, token, False
         return token
 
     def text(self, token: Token | None) -> bytes:
@@ -105,13 +115,31 @@ class Cursor:
         return False
 
 
-def ends_expression(sql: bytes, token: Token | None) -> bool:
-    """Whether an expression or clause can be complete after ``token``, so that a clause may begin there."""
+def ends_expression(sql: bytes, token: Token | None, earlier: Token | None = None) -> bool:
+    """Whether an expression or clause can be complete after ``token``, so that a clause may begin there.
+
+    Args:
+        earlier: the token before, which tells a keyword from a column of that name; ``None`` at the start.
+    """
     if token is None:
         return False
     kind, start, end = token
     if kind == PUNCT:
         return sql[start:end] in (b")", b"]", b"}", b"*")
-    if kind == WORD and sql[start:end].upper() in _WANTS_MORE:
-        return sql[start - 1 : start] == b"."  # a column of that name
-    return True
+    if kind != WORD or (word := sql[start:end].upper()) not in _WANTS_MORE:
+        return True
+    return sql[start - 1 : start] == b"." or not _is_keyword(sql, word, earlier)
+
+
+def _is_keyword(sql: bytes, word: bytes, earlier: Token | None) -> bool:
+    """Whether ``word``, which can be a keyword, is one behind the token ``earlier``."""
+    before = sql[earlier[1] : earlier[2]].upper() if earlier else b""
+    if word in _VERBS:
+        return before in (b"", b"EXPLAIN")
+    if word in _OBJECTS:
+        return before in _BEFORE_OBJECTS
+    if word in (b"DISTINCT", b"ALL"):
+        return before in _BEFORE_DISTINCT
+    if word == b"NOT":
+        return before != b"AS"
+    return not earlier or before in _BEFORE_INFIXES or (before != b"DISTINCT" and ends_expression(sql, earlier))

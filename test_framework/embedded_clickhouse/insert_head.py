@@ -112,7 +112,7 @@ def _partition_key(cursor: Cursor) -> None:
     """Step over the expression: up to a bracket or word that can only follow a complete one."""
     follows = (b"SETTINGS", b"VALUES", b"FORMAT", b"SELECT", b"WITH", b"FROM")
     while cursor.token is not None and cursor.sign != b";":
-        complete = ends_expression(cursor.sql, cursor.previous)
+        complete = ends_expression(cursor.sql, cursor.previous, cursor.earlier)
         if complete and cursor.word in follows:
             return
         if cursor.sign in (b"(", b"[", b"{"):
@@ -216,7 +216,7 @@ def _select(cursor: Cursor, start: int, *, infile: bytes | None, final: bool) ->
     while cursor.token is not None and cursor.sign != b";":
         if call := _input_call(cursor):
             calls.append(call)
-        elif depth == 0 and cursor.word == b"FORMAT" and ends_expression(sql, cursor.previous):
+        elif depth == 0 and cursor.word == b"FORMAT" and ends_expression(sql, cursor.previous, cursor.earlier):
             head_end = cursor.previous[2] if cursor.previous else start
             cursor.advance()
             if cursor.at_name() and calls:

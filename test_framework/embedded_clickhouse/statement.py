@@ -154,7 +154,7 @@ class _Scan:
 
     def _keyword(self, word: bytes) -> None:
         cursor = self.cursor
-        complete = self._depth == 0 and ends_expression(cursor.sql, cursor.previous)
+        complete = self._depth == 0 and ends_expression(cursor.sql, cursor.previous, cursor.earlier)
         if word == b"INSERT" and self._depth == 0 and self._insert_follows():
             self.at_insert = True
             return

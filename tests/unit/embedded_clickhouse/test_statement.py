@@ -170,6 +170,12 @@ def test_kinds(sql: bytes, kind: Kind, verb: str) -> None:
         (b"SHOW CREATE TABLE format FORMAT JSON", "JSON"),
         (b"SELECT format FROM t FORMAT JSON", "JSON"),
         (b"SELECT 1 UNION ALL (SELECT 2) FORMAT JSON -- FORMAT CSV", "JSON"),
+        (b"SELECT a FROM t ORDER BY a DESC FORMAT JSON", "JSON"),
+        (b"SELECT name, database FROM t GROUP BY name, database FORMAT JSON", "JSON"),
+        (b"SHOW TABLES FROM database FORMAT JSON", "JSON"),
+        (b"SELECT DISTINCT to, from FORMAT JSON", "JSON"),
+        (b"DESC TABLE format FORMAT JSON", "JSON"),
+        (b"EXPLAIN SELECT 1 ORDER BY 1 DESC FORMAT JSON", "JSON"),
         (b"SELECT 1 AS format", None),
         (b"SELECT format, x", None),
         (b"SELECT a FROM format f", None),
@@ -185,6 +191,97 @@ def test_the_format_clause_is_told_from_names(sql: bytes, format: str | None) ->
         assert statement.format_span is not None
         clause = sql[slice(*statement.format_span)]
         assert re.fullmatch(rb"(?i)format `?JSON`?", clause)
+
+
+WORDS = tuple(
+    [
+        "all",
+        "and",
+        "as",
+        "asc",
+        "between",
+        "by",
+        "case",
+        "database",
+        "desc",
+        "describe",
+        "dictionary",
+        "distinct",
+        "div",
+        "else",
+        "except",
+        "exists",
+        "explain",
+        "final",
+        "from",
+        "function",
+        "global",
+        "having",
+        "ilike",
+        "in",
+        "intersect",
+        "interval",
+        "into",
+        "is",
+        "join",
+        "last",
+        "like",
+        "limit",
+        "mod",
+        "not",
+        "offset",
+        "on",
+        "or",
+        "prewhere",
+        "qualify",
+        "regexp",
+        "sample",
+        "select",
+        "set",
+        "settings",
+        "table",
+        "temporary",
+        "then",
+        "to",
+        "top",
+        "totals",
+        "union",
+        "using",
+        "values",
+        "view",
+        "when",
+        "where",
+        "with",
+    ]
+)
+PLACES = (
+    "SELECT {w} FROM (SELECT 1 AS {w}) ORDER BY {w} FORMAT JSONCompact",
+    "SELECT {w} FROM (SELECT 1 AS {w}) GROUP BY {w} FORMAT JSONCompact",
+    "SELECT x FROM (SELECT 1 AS x) ORDER BY x {w} FORMAT JSONCompact",
+    "SELECT 1 AS {w} FORMAT JSONCompact",
+    "SELECT 1 FROM (SELECT 1) AS {w} FORMAT JSONCompact",
+    "WITH 2 AS {w} SELECT {w} FORMAT JSONCompact",
+    "WITH 2 AS {w} SELECT DISTINCT {w} FORMAT JSONCompact",
+    "WITH 2 AS {w} SELECT 1, {w} FORMAT JSONCompact",
+    "WITH 2 AS {w} SELECT 1 + {w} FORMAT JSONCompact",
+    "WITH 2 AS {w} SELECT 1 AND {w} FORMAT JSONCompact",
+    "WITH 2 AS {w} SELECT 1 IN {w} FORMAT JSONCompact",
+    "WITH 2 AS {w} SELECT 1 WHERE {w} FORMAT JSONCompact",
+    "WITH 5 AS format SELECT {w} format JSONCompact",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_keyword_before_format_is_read_as_the_engine_reads_it(place: str, engine: EngineChild) -> None:
+    read = 0
+    for word in WORDS:
+        sql = place.format(w=word)
+        answer = engine.query(sql)
+        if isinstance(answer, bytes):
+            read += 1
+            expected = "JSONCompact" if answer.startswith(b"{") else None
+            assert (sql, split_statement(sql.encode()).format) == (sql, expected)
+    assert read, "the engine refused every one of them"
 
 
 def test_further_clauses_are_noted() -> None:
