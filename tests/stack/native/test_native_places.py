@@ -181,7 +181,7 @@ def test_the_script_sets_up_starts_checks_and_cleans_up_from_a_path_with_spaces(
     assert str(checkout) in " ".join(stack.server("test-clickhouse").cmdline())
     for command, word in (("status", "healthy"), ("validate", "ok    health: healthy")):
         done = script(stack, checkout, command)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         assert word in done.stdout
     assert script(stack, checkout, "stop").stdout == "stopped; nothing is left\n"
     assert stack.traces() == []
