@@ -116,6 +116,22 @@ def test_an_insert_inside_a_string_is_none(connect: Client, sql: str) -> None:
     assert connect.raw_query(sql, fmt="TabSeparated") == b" INSERT INTO \n"
 
 
+@pytest.mark.parametrize("order", ["n DESC", "n ASC NULLS LAST", "n DESC, database", "database DESC, n DESC"])
+def test_any_order_leaves_the_result_readable(connect: Client, order: str) -> None:
+    sql = f"SELECT number AS n, toDateTime(0, 'Asia/Tokyo') AS t, 'x' AS database FROM numbers(3) ORDER BY {order}"
+    rows = connect.query(sql).result_rows
+    numbers = [0, 1, 2] if "ASC" in order else [2, 1, 0]
+    assert rows == [(n, dt.datetime(1970, 1, 1, 9, tzinfo=TOKYO), "x") for n in numbers]
+    assert connect.query_arrow(sql)["n"].to_pylist() == numbers
+
+
+@pytest.mark.parametrize("name_of_column", ["database", "from", "to", "interval", "desc", "set", "limit"])
+def test_a_column_named_as_a_keyword_may_be_the_last_word(connect: Client, name_of_column: str) -> None:
+    sql = f"SELECT 1 AS {name_of_column} ORDER BY {name_of_column}"
+    assert connect.query(sql).result_rows == [(1,)]
+    assert connect.raw_query(sql, fmt="JSONCompactEachRow") == b"[1]\n"
+
+
 def test_an_insert_behind_with_takes_its_data(connect: Client, name: str) -> None:
     connect.command(f"CREATE TABLE {name} (s String) ENGINE = Memory")
     connect.command(f"INSERT INTO {name} (s) FORMAT TabSeparated\nvalue_1;\n")
