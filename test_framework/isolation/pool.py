@@ -178,6 +178,8 @@ class ClonePool:
                 try:
                     if not await self._clones.ledger.intend(self._clones.service, name, template, limit=limit):
                         self._full = limit is not None
+                        if self._full and self._waiting:  # somebody began to wait while we asked
+                            continue
                         return
                     await self._clones.create(name, template)
                     await self._deliver(name)

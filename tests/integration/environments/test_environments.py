@@ -280,7 +280,7 @@ async def test_without_pooling_nothing_is_ready_and_with_it_nearly_all_is(make: 
 
     pooled = await ready(make())
     assert sum(pooled) >= 5
-    await stack.sql("DELETE FROM isolation.namespaces WHERE state = 'ready'")
+    await stack.sql("DELETE FROM isolation.namespaces WHERE state IN ('ready', 'reserved')")
     assert await ready(make(enable_resource_pooling=False)) == [False] * 6
 
 

@@ -18,6 +18,7 @@ from test_framework.environment import Broker, Lease
 from test_framework.errors import ServiceUnavailable, StackBusy, StackError
 from test_framework.services.clickhouse.client import ClickHouseClient, ClickHouseReplyError
 from test_framework.services.postgres.client import CONTROL_DATABASE
+from test_framework.services.postgres.ledger import PostgresLedger
 from test_framework.waiting import Deadline, wait_until
 from tests.seeded_stack import Stack
 
@@ -370,3 +371,24 @@ async def test_what_the_control_database_holds_can_be_read_by_an_older_monitor(s
         database=CONTROL_DATABASE,
     )
     assert {"service", "name", "worker_id"} <= {name for (name,) in columns}
+
+
+async def test_who_begins_to_wait_while_the_pool_is_found_full_is_served(
+    make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intend, asked = PostgresLedger.intend, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def slowly(self: PostgresLedger, *args: str, limit: int | None = None) -> bool:
+        answer = await intend(self, *args, limit=limit)
+        if limit is not None:
+            loop.call_soon_threadsafe(asked.set)
+            await asyncio.sleep(1)
+        return answer
+
+    monkeypatch.setattr(PostgresLedger, "intend", slowly)
+    broker = make_broker(pool_size=0)
+    first = await broker.aacquire("postgres", timeout=60)
+    await asked.wait()
+    second = await broker.aacquire("postgres", timeout=60)
+    assert first.name != second.name

@@ -127,7 +127,8 @@ async def test_a_codec_is_for_one_test(real_postgres, again):
 async def test_settings_locks_and_temporary_tables_are_for_one_test(real_postgres, again):
     assert await real_postgres.fetchval("SHOW work_mem") != "7MB"
     assert await real_postgres.fetchval("SELECT pg_try_advisory_lock(4711)")
-    assert await real_postgres.fetchval("SELECT count(*) FROM pg_locks WHERE objid = 4711") == 1
+    mine = "SELECT count(*) FROM pg_locks WHERE objid = 4711 AND pid = pg_backend_pid()"
+    assert await real_postgres.fetchval(mine) == 1
     await real_postgres.execute("SET work_mem = '7MB'")
     await real_postgres.execute("CREATE TEMPORARY TABLE mine (n int)")
 
