@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
-import multiprocessing
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ import click
 from test_framework.cli.scanning import Interruption, Progress, ScanOptions, progress_bar, read_tree, readers_may_leave
 from test_framework.errors import SettingsError
 from test_framework.migration.model import FileReport, TreeReport
+from test_framework.migration.processes import process_pool, signals_held
 from test_framework.migration.reporting.text import counted, printable
 from test_framework.migration.versioned import uncommitted
 from test_framework.migration.writing import Source, read_source, replace_all
@@ -90,29 +89,23 @@ def _rewritten(report: TreeReport, jobs: int | None) -> list[Outcome]:
     outcomes: list[Outcome] = []
     with progress_bar("rewriting") as progress, Interruption() as interruption:
         report_progress = interruption.watched(progress)
-        for outcome in _in_processes(report, jobs or os.cpu_count() or 1):
-            outcomes.append(outcome)
-            report_progress(len(outcomes), len(report.with_mocks))
+        with closing(_in_processes(report, jobs or os.cpu_count() or 1)) as done:
+            for outcome in done:
+                outcomes.append(outcome)
+                report_progress(len(outcomes), len(report.with_mocks))
     return outcomes
 
 
-def _in_processes(report: TreeReport, jobs: int) -> Iterator[Outcome]:
+def _in_processes(report: TreeReport, jobs: int) -> Generator[Outcome, None, None]:
     files = report.with_mocks
     roots = [report.root] * len(files)
     if jobs == 1 or len(files) <= ALONE:
         yield from map(_rewrite, roots, files)
         return
-    context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks in whatever state they are
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_leave_signals_to_the_parent) as pool:
-        try:
-            yield from pool.map(_rewrite, roots, files, chunksize=PART)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _leave_signals_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with process_pool(jobs) as pool:
+        with signals_held():
+            outcomes = pool.map(_rewrite, roots, files, chunksize=PART)
+        yield from outcomes
 
 
 def _rewrite(root: str, file: FileReport) -> Outcome:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import as_completed
+from contextlib import closing
 from pathlib import Path
 
 from test_framework.migration.analysis import analyse
 from test_framework.migration.cache import Cache, key_of
 from test_framework.migration.discovery import is_test_path
 from test_framework.migration.facts import FileFacts, empty, from_json, to_json
+from test_framework.migration.processes import process_pool, signals_held
 
 __all__ = ["Reader"]
 
@@ -58,28 +58,26 @@ class Reader:
         missing = [path for path in paths if path not in facts]
         if progress is not None:
             progress(len(facts), len(paths))
-        for done in self._analysed(missing):
-            facts.update(done)
-            if progress is not None:
-                progress(len(facts), len(paths))
+        with closing(self._analysed(missing)) as parts:  # an interruption in here ends the processes now
+            for done in parts:
+                facts.update(done)
+                if progress is not None:
+                    progress(len(facts), len(paths))
         self.cache.keep({keys[path]: facts[path] for path in missing if path in keys and facts[path].error is None})
         return {path: facts[path] for path in paths}
 
-    def _analysed(self, paths: Sequence[str]) -> Iterator[dict[str, FileFacts]]:
+    def _analysed(self, paths: Sequence[str]) -> Generator[dict[str, FileFacts], None, None]:
         parts = [paths[start : start + PART] for start in range(0, len(paths), PART)]
         if self.jobs == 1 or len(paths) <= ALONE:
             for part in parts:
                 yield dict(_facts_of(part))
             return
-        context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks in whatever state they are
-        with ProcessPoolExecutor(min(self.jobs, len(parts)), mp_context=context, initializer=_quiet) as pool:
-            waiting = [pool.submit(_work, part) for part in parts]
-            try:
-                for done in as_completed(waiting):
-                    yield {path: from_json(text) for path, text in done.result()}
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        # Garbage is collected after each part.
+        with process_pool(min(self.jobs, len(parts)), initializer=gc.disable) as pool:
+            with signals_held():
+                waiting = [pool.submit(_work, part) for part in parts]
+            for done in as_completed(waiting):
+                yield {path: from_json(text) for path, text in done.result()}
 
     def outside(self, path: str) -> FileFacts | None:
         """A file outside of the scanned paths that a name leads to."""
@@ -135,9 +133,3 @@ def _work(paths: Sequence[str]) -> list[tuple[str, str]]:
     answers = [(path, to_json(facts)) for path, facts in _facts_of(paths)]
     gc.collect()
     return answers
-
-
-def _quiet() -> None:
-    """Ctrl-C is the parent's; it ends its processes. Garbage is collected after each part."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.disable()
