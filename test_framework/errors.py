@@ -33,6 +33,10 @@ __all__ = [
 ]
 
 
+def _indented(lines: str) -> str:
+    return "\n".join(f"    {line}" for line in lines.splitlines())
+
+
 class FrameworkError(Exception):
     """Base of all errors raised on purpose.
 
@@ -107,9 +111,7 @@ class ServiceUnavailable(StackError):
     def __str__(self) -> str:
         text = super().__str__()
         if self.log_tail:
-            text += f"\n  last log lines of {self.service}:\n" + "\n".join(
-                f"    {line}" for line in self.log_tail.splitlines()
-            )
+            text += f"\n  last log lines of {self.service}:\n{_indented(self.log_tail)}"
         return text
 
 
@@ -164,7 +166,7 @@ class ApplicationError(FrameworkError):
     def __str__(self) -> str:
         text = super().__str__()
         if self.log_tail:
-            text += "\n  its last log lines:\n" + "\n".join(f"    {line}" for line in self.log_tail.splitlines())
+            text += f"\n  its last log lines:\n{_indented(self.log_tail)}"
         return text
 
 

@@ -118,26 +118,18 @@ class RedisSeeds:
 
     def answer_list(self, op: Op, key: str, value: Value) -> None:
         if op.method in ("lpop", "rpop"):
-            items = [] if isinstance(value, Const) and value.value is None else [value]
-        elif op.method == "llen":
-            items = [Const(f"item-{n}") for n in range(_number(value))]
-        elif isinstance(value, ListV):
-            items = value.items
+            items: Sequence[Value] = [] if isinstance(value, Const) and value.value is None else [value]
         else:
-            raise CannotTell(f"what {op.method} answers is not said")
+            items = _members(op, value, counted_by="llen", word="item")
         if items:
             texts = ", ".join(text_of(each, self.client, "an item") for each in items)
             self._put(op, key, "list", f"rpush({key}, {texts})")
 
     def answer_set(self, op: Op, key: str, value: Value) -> None:
         if op.method == "sismember":
-            items = [op.args[1]] if truth(value) and len(op.args) > 1 else []
-        elif op.method == "scard":
-            items = [Const(f"member-{n}") for n in range(_number(value))]
-        elif isinstance(value, ListV):
-            items = value.items
+            items: Sequence[Value] = [op.args[1]] if truth(value) and len(op.args) > 1 else []
         else:
-            raise CannotTell(f"what {op.method} answers is not said")
+            items = _members(op, value, counted_by="scard", word="member")
         if items:
             texts = ", ".join(text_of(each, self.client, "a member") for each in items)
             self._put(op, key, "set", f"sadd({key}, {texts})")
@@ -246,6 +238,15 @@ class RedisSeeds:
 def pattern_of(args: Sequence[Value]) -> str:
     """What the key looks like, where only parts of it are known."""
     return args[0].pattern if args and isinstance(args[0], Sym) else ""
+
+
+def _members(op: Op, value: Value, *, counted_by: str, word: str) -> Sequence[Value]:
+    """What a list or a set must hold to answer ``value``; members of which only the number is said are made up."""
+    if op.method == counted_by:
+        return [Const(f"{word}-{n}") for n in range(_number(value))]
+    if isinstance(value, ListV):
+        return value.items
+    raise CannotTell(f"what {op.method} answers is not said")
 
 
 def _number(value: Value) -> int:

@@ -9,33 +9,21 @@ import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
-import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from test_framework.endpoints import ClickHouseEndpoint, PostgresEndpoint, RedisEndpoint
+from test_framework.endpoints import ClickHouseEndpoint, RedisEndpoint
 from test_framework.environment import Broker, Lease
 from test_framework.errors import ServiceUnavailable, StackBusy, StackError
 from test_framework.services.clickhouse.client import ClickHouseClient, ClickHouseReplyError
 from test_framework.services.postgres.client import CONTROL_DATABASE
 from test_framework.services.postgres.ledger import PostgresLedger
 from test_framework.waiting import Deadline, wait_until
+from tests.integration.isolation.leasing import connect, run
 from tests.seeded_stack import Stack
 
 MakeBroker = Callable[..., Broker]
 INSERT = "INSERT INTO users (email) VALUES ('a@new.example')"
-
-
-async def connect(lease: Lease) -> asyncpg.Connection[asyncpg.Record]:
-    assert isinstance(lease.endpoint, PostgresEndpoint)
-    return await asyncpg.connect(lease.endpoint.dsn)
-
-
-async def run(lease: Lease, *queries: str) -> None:
-    connection = await connect(lease)
-    for query in queries:
-        await connection.execute(query)
-    await connection.close()
 
 
 async def end(broker: Broker) -> None:

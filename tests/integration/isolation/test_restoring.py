@@ -11,10 +11,10 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from test_framework.endpoints import PostgresEndpoint
 from test_framework.environment import Broker, Lease
 from test_framework.services.postgres.restoring import RESET_TIME, prepare_state, read_born, read_facts, restore
 from test_framework.waiting import Deadline, wait_until
+from tests.integration.isolation.leasing import connect, run
 from tests.seeded_stack import Stack
 
 MakeBroker = Callable[..., Broker]
@@ -29,18 +29,6 @@ SWAP = (
     "DELETE FROM users WHERE id = (SELECT min(id::text)::uuid FROM users u WHERE NOT EXISTS"
     f" (SELECT FROM organizations o WHERE o.owner_id = u.id)); {INSERT}"
 )
-
-
-async def connect(lease: Lease) -> asyncpg.Connection[asyncpg.Record]:
-    assert isinstance(lease.endpoint, PostgresEndpoint)
-    return await asyncpg.connect(lease.endpoint.dsn)
-
-
-async def run(lease: Lease, *queries: str) -> None:
-    connection = await connect(lease)
-    for query in queries:
-        await connection.execute(query)
-    await connection.close()
 
 
 @pytest.fixture
