@@ -62,7 +62,7 @@ def _use(visitor: Visitor, node: ast.Call, dotted: str | None) -> Pending | None
         visitor.silent.add(id(node.args[0]))
     builtin = hasattr(builtins, dotted.partition(".")[0])
     if known is None and not builtin and _is_bound(node.func, visitor.scope):
-        known, via = _hinted(dotted)
+        known, via = catalog.hinted(dotted)
     if known is None:
         if calls.is_memory_sqlite(node, dotted, visitor.scope):
             return visitor.made(node, dotted, SQLITE, form, calls.Read(target=dotted.replace("()", "").lstrip(".")))
@@ -80,21 +80,6 @@ def _is_bound(function: ast.expr, scope: Scope) -> bool:
     while isinstance(inner, ast.Attribute | ast.Call):
         inner = inner.func if isinstance(inner, ast.Call) else inner.value
     return isinstance(inner, ast.Name) and (find(inner.id, scope, inner.lineno) is not None or has_stars(scope))
-
-
-def _hinted(dotted: str) -> tuple[catalog.Known | None, str]:
-    """A name from an unknown module that is called like a mock, and what another file must confirm."""
-    parts = dotted.split(".")
-    for index, part in enumerate(parts):
-        if index and part in catalog.HINTS:
-            rest = ".".join(parts[index:])
-            known = catalog.known(rest if part == "mock" else f"mock.{rest}") or catalog.known(f"{part}.{rest}")
-            known = (
-                known or catalog.known(rest) or (catalog.known(f"freezegun.{rest}") if part == "freeze_time" else None)
-            )
-            if known is not None:
-                return known, dotted
-    return None, ""
 
 
 def _root_parameter(function: ast.expr, dotted: str) -> str:
@@ -117,7 +102,8 @@ def _hush(visitor: Visitor, function: ast.expr) -> None:
 
 def _function(visitor: Visitor, function: ast.expr, *, keep_place: bool) -> None:
     """Walk the called expression; its own dotted spelling is no use beside the call."""
-    visitor.silent.add(id(function))
+    if not isinstance(function, ast.Call):  # a mock that is called where it is made is a use all the same
+        visitor.silent.add(id(function))
     if isinstance(function, ast.Attribute):
         inner: ast.expr = function
         while isinstance(inner, ast.Attribute):

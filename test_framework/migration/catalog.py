@@ -20,7 +20,9 @@ __all__ = [
     "ROOTS",
     "STAR_NAMES",
     "Known",
+    "base_class",
     "fixture_object",
+    "hinted",
     "is_fixture_decorator",
     "is_mock_module",
     "known",
@@ -189,6 +191,28 @@ def known(dotted: str) -> Known | None:
             if pattern.fullmatch(dotted):
                 return Known(kind, "library", bare)
     return None
+
+
+def hinted(dotted: str) -> tuple[Known | None, str]:
+    """A name from an unknown module that is called like a mock, and what another file must confirm."""
+    parts = dotted.split(".")
+    for index, part in enumerate(parts):
+        if index and part in HINTS:
+            rest = ".".join(parts[index:])
+            found = known(rest if part == "mock" else f"mock.{rest}") or known(f"{part}.{rest}") or known(rest)
+            if found is None and part == "freeze_time":
+                found = known(f"freezegun.{rest}")
+            if found is not None:
+                return found, dotted
+    return None, ""
+
+
+def base_class(dotted: str) -> tuple[Known | None, str]:
+    """The mock that a class with this base is, certain or hinted, and what another file must confirm."""
+    found, via = known(dotted), ""
+    if found is None:
+        found, via = hinted(dotted)
+    return (found, via) if found is not None and found.family == "mock" else (None, "")
 
 
 def _of_mock(rest: str, prefix: str) -> Known | None:

@@ -247,7 +247,9 @@ def _base(base: ast.expr, scope: Scope) -> str:
 
 def _foreign(dotted: str) -> bool:
     root = dotted.partition(".")[0]
-    return "." in dotted and (root not in sys.stdlib_module_names or dotted.startswith("unittest.mock"))
+    if "." not in dotted:
+        return root in catalog.ROOTS or catalog.is_mock_module(root) is not None
+    return root not in sys.stdlib_module_names or dotted.startswith("unittest.mock")
 
 
 def _imports(module: Scope) -> set[str]:

@@ -113,8 +113,7 @@ def _of_subclass(node: ast.ClassDef, owner: Scope, depth: int) -> str | None:
     """A class derived from a mock is that mock by another name; any other class stands for itself."""
     for base in node.bases:
         dotted = resolve(base, owner, depth + 1)
-        known = catalog.known(dotted) if dotted else None
-        if dotted and known and known.family == "mock":
+        if dotted and catalog.base_class(dotted)[0] is not None:
             return dotted
     return None
 

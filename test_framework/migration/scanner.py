@@ -24,7 +24,7 @@ from test_framework.migration.reading import Reader
 
 __all__ = ["VERSION", "default_cache", "scan", "scan_source"]
 
-VERSION = "1"
+VERSION = "2"
 """Of the rules. A change of what is found, or how it is told, needs another number: the cache goes by it."""
 Progress = Callable[[int, int], None]
 

@@ -19,6 +19,7 @@ class Binding(NamedTuple):
     """One place that gives a name its value."""
 
     line: int
+    """The first line on which the name has it."""
     optional: bool
     """Inside an ``if``, ``try`` or loop: an earlier binding may be the one in force."""
     dotted: str | None
@@ -124,7 +125,9 @@ class _Binder:
         self.optional = before
 
     def name(self, name: str, node: ast.stmt, how: str, value: ast.expr | None = None) -> None:
-        self.scope.add(name, Binding(node.lineno, self.optional, None, value, how, node))
+        # What is read on the right of an assignment is what the name meant before.
+        line = (node.end_lineno or node.lineno) + 1 if how == "value" else node.lineno
+        self.scope.add(name, Binding(line, self.optional, None, value, how, node))
 
     def target(self, target: ast.expr, value: ast.expr | None, node: ast.stmt, how: str) -> None:
         if isinstance(target, ast.Name):
@@ -239,7 +242,7 @@ class _Binder:
         self.maybe(node.orelse)
 
     def attempt(self, node: ast.Try) -> None:
-        self.maybe(node.body)
+        # The handlers first: what is bound when nothing fails is the likeliest, and so the last.
         for handler in node.handlers:
             if handler.name:
                 self.scope.add(
@@ -247,6 +250,7 @@ class _Binder:
                     Binding(handler.lineno, optional=True, dotted=None, value=None, how="other", node=handler),
                 )
             self.maybe(handler.body)
+        self.maybe(node.body)
         self.maybe(node.orelse)
         self.maybe(node.finalbody)
 

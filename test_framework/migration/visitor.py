@@ -95,13 +95,10 @@ class Visitor(Walker):
             self.note_started(decorator, Form.DECORATOR)
         for base in node.bases:
             dotted = resolve(base, self.scope)
-            known = catalog.known(dotted) if dotted else None
-            if known is not None and known.family == "mock":
-                self.add(
-                    Pending(
-                        node, known.kind, "class", Form.SUBCLASS, self.scope, node.name, Evidence(names=[node.name])
-                    )
-                )
+            known, via = catalog.base_class(dotted) if dotted else (None, "")
+            if known is not None:
+                said = Evidence(names=[node.name])
+                self.add(Pending(node, known.kind, "class", Form.SUBCLASS, self.scope, node.name, said, via=via))
                 break
         self.body(self.enter(Scope("class", node, self.scope, node.name), node), node.body)
 
