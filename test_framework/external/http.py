@@ -12,6 +12,7 @@ import httpx
 
 from test_framework.external.auth_answer import AuthAnswer
 from test_framework.external.http_log import RequestLog
+from test_framework.external.http_sent import SentRequests
 from test_framework.external.http_transport import BreakerPolicy, CircuitOpen, ResilientTransport, RetryPolicy
 from test_framework.manager.hop import needs_loop
 
@@ -62,7 +63,7 @@ class HttpResource(httpx.AsyncClient):
 
     Relative URLs go to the service; those that begin with ``/auth/`` to its authentication, where that is elsewhere.
     Requests that are idempotent (by method, or by an ``Idempotency-Key``) are repeated when no answer comes, or 429,
-    502, 503 or 504. A host that fails again and again is given up for a while.
+    502, 503 or 504. A host that fails again and again is given up for a while. ``sent(method, path)`` is what was sent.
 
     Args:
         url: of the service.
@@ -83,14 +84,19 @@ class HttpResource(httpx.AsyncClient):
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.log = log or RequestLog()
+        self.auth_url = httpx.URL(auth_url or url)
+        self.sent = SentRequests(self.auth_url, url)
         self._resilient = ResilientTransport(
-            retries=retries or RetryPolicy(), breaker=breaker or BreakerPolicy(), log=self.log, tls=tls
+            retries=retries or RetryPolicy(),
+            breaker=breaker or BreakerPolicy(),
+            log=self.log,
+            sent=self.sent,
+            tls=tls,
         )
         limits = timeouts or HttpTimeouts()
         super().__init__(
             base_url=url, transport=self._resilient, timeout=httpx.Timeout(limits.answer, connect=limits.connect)
         )
-        self.auth_url = httpx.URL(auth_url or url)
         self.token: str | None = None
         self.refresh_token: str | None = None
 

@@ -16,6 +16,7 @@ from purgatory.domain.model import OpenedState
 
 from test_framework.errors import FrameworkError
 from test_framework.external.http_log import RequestLog
+from test_framework.external.http_sent import SentRequests
 from test_framework.manager.loops import PerLoop
 
 __all__ = ["BreakerPolicy", "CircuitOpen", "ResilientTransport", "RetryPolicy"]
@@ -70,8 +71,15 @@ class ResilientTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self, *, retries: RetryPolicy, breaker: BreakerPolicy, log: RequestLog, tls: ssl.SSLContext | None = None
+        self,
+        *,
+        retries: RetryPolicy,
+        breaker: BreakerPolicy,
+        log: RequestLog,
+        sent: SentRequests,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._sent = sent
         self._retries = retries
         self._breaker = breaker
         self._breakers = AsyncCircuitBreakerFactory(
@@ -84,6 +92,7 @@ class ResilientTransport(httpx.AsyncBaseTransport):
         self._reasons: dict[str, str] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self._sent.add(request)
         if not _repeatable(request):
             return await self._attempt(request)
         retrying = tenacity.AsyncRetrying(

@@ -87,6 +87,10 @@ class WebSocketConnection:
         """Send a dict or list as JSON, a ``str`` as text, ``bytes`` as a binary message."""
         await self._connection.send(frame_of(message))
 
+    async def send_json(self, message: Any) -> None:
+        """Send ``message`` as JSON, whatever it is."""
+        await self._connection.send(json.dumps(message))
+
     async def receive(self, timeout: float = 5.0) -> str | bytes:
         """The next message: ``str`` or ``bytes``.
 
@@ -123,6 +127,16 @@ class WebSocketConnection:
             where=scrubbed_websocket(self.url),
             fix="take receive() for text and bytes",
         )
+
+    async def pending(self) -> list[str | bytes]:
+        """The messages that are there and were not received yet, without waiting for more; none when it is closed."""
+        found: list[str | bytes] = []
+        try:
+            while True:
+                async with asyncio.timeout(0):
+                    found.append(await self._connection.recv())
+        except (TimeoutError, ConnectionClosed):
+            return found
 
     async def ping(self, timeout: float = 5.0) -> float:
         """Seconds until the peer's pong."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
@@ -15,6 +16,9 @@ from websockets.exceptions import ConnectionClosed
 from test_framework.errors import FrameworkError
 from test_framework.external.bound import LoopBound
 from test_framework.external.websocket_connection import Outgoing, WebSocketConnection, frame_of
+
+if TYPE_CHECKING:
+    from test_framework.external.websocket_server_side import ServerSideWebSocket
 
 __all__ = ["Handler", "WebSocketTestResource"]
 
@@ -27,6 +31,8 @@ _LARGEST = 64 * 1024 * 1024
 _CLOSING = 2.0
 # RFC 6455: the server met a condition that kept it from going on.
 _INTERNAL_ERROR = 1011
+# Paths of connections whose server's side the test itself holds.
+_HANDED_OUT = "/server-side/"
 
 
 class WebSocketTestResource:
@@ -49,6 +55,9 @@ class WebSocketTestResource:
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
         self._binary: Handler | None = None
+        self._default: Handler | None = None
+        self._received: list[str | bytes] = []
+        self._handed_out: dict[str, asyncio.Future[ServerConnection]] = {}
         self._server: Server | None = None
         self._client: WebSocketConnection | None = None
         self._bound = LoopBound()
@@ -100,6 +109,27 @@ class WebSocketTestResource:
     def register_binary_handler(self, handler: Handler) -> None:
         """The same for binary messages; ``handler`` gets ``bytes``."""
         self._binary = _normal(handler)
+
+    def register_default_handler(self, handler: Handler) -> None:
+        """The same for messages that no other handler is for, in place of the echo; ``lambda _: None`` is silence."""
+        self._default = _normal(handler)
+
+    async def received(self) -> list[str | bytes]:
+        """What clients have sent to the server, oldest first, as text and bytes; all that was sent before the call."""
+        for connection in list(self._running.connections):
+            with contextlib.suppress(ConnectionClosed):
+                await (await connection.ping())  # the pong comes behind what was sent before it
+        return list(self._received)
+
+    async def server_side(self, path: str = "/") -> ServerSideWebSocket:
+        """The server's side of a connection as Starlette's handlers take it; its ``peer`` is the client."""
+        from test_framework.external.websocket_server_side import ServerSideWebSocket
+
+        await self.start()
+        key = f"{_HANDED_OUT}{len(self._handed_out)}"
+        self._handed_out[key] = asyncio.get_running_loop().create_future()
+        peer = await self.connect(key)
+        return ServerSideWebSocket(await self._handed_out[key], peer, path)
 
     async def send_message(self, message: Outgoing) -> None:
         """Send from the client to the server: a dict or list as JSON, ``str`` as text, ``bytes`` as binary."""
@@ -185,8 +215,14 @@ class WebSocketTestResource:
         assert task is not None
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
+        waiting = self._handed_out.get(connection.request.path if connection.request else "")
+        if waiting is not None:
+            waiting.set_result(connection)
+            await connection.wait_closed()
+            return
         try:
             async for frame in connection:
+                self._received.append(frame)
                 reply = await self._answer(frame, connection)
                 if reply is not None:
                     await connection.send(frame_of(reply))
@@ -201,6 +237,7 @@ class WebSocketTestResource:
     async def _answer(self, frame: str | bytes, connection: ServerConnection) -> Reply:
         message = frame if isinstance(frame, bytes) else _value_of(frame)
         handler = self._binary if isinstance(frame, bytes) else self._handlers.get(_type_of(message))
+        handler = handler or self._default
         if handler is None:
             return frame
         answer = handler(message, connection)

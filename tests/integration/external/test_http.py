@@ -16,6 +16,7 @@ from test_framework.errors import FrameworkError
 from test_framework.external.application import Application
 from test_framework.external.backing import Backing
 from test_framework.external.http import BreakerPolicy, CircuitOpen, HttpResource, HttpTimeouts, RetryPolicy
+from test_framework.external.http_sent import SentRequests
 from test_framework.external.serving import RunningService, running_service
 from tests.servers import free_port
 
@@ -288,6 +289,27 @@ def test_one_client_serves_several_loops_and_leaves_no_socket(script: Script) ->
 
 def test_where_no_loop_runs_it_names_what_to_take_instead() -> None:
     client = HttpResource("http://127.0.0.1:1")
-    for call in (client.get, client.post, client.delete, client.stream):
+    calls: list[Any] = [client.get, client.post, client.delete, client.stream]
+    for call in calls:
         with pytest.raises(FrameworkError, match="service_url"):
-            call("/a")  # type: ignore[operator]
+            call("/a")
+
+
+async def test_what_was_sent_is_told_once_however_often_it_was_repeated(script: Script, http: HttpResource) -> None:
+    script.statuses.extend([503])
+    http.use_token("t")
+    await http.get("/users/ada lovelace", params={"page": 2})
+    await http.post("/auth/login", json={"password": CANARY})
+    assert script.methods == ["GET", "GET", "POST"]
+    (listed,) = http.sent("get", "/users/ada lovelace")
+    assert (listed.params, listed.json, listed.headers["authorization"]) == ({"page": "2"}, None, "Bearer t")
+    assert [each.json for each in http.sent("POST")] == [{"password": CANARY}]
+    assert [each.path for each in http.sent()] == ["/users/ada lovelace", "/auth/login"]
+    assert CANARY not in repr(http.sent())
+
+
+async def test_paths_are_told_below_the_address_of_the_service() -> None:
+    sent = SentRequests("http://api.example/v1", "http://api.example")
+    for url in ("http://api.example/v1/users", "http://api.example/v2/users", "http://other.example/v1/users"):
+        sent.add(httpx.Request("GET", url))
+    assert [each.path for each in sent()] == ["/users", "/v2/users", "/v1/users"]

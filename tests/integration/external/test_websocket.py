@@ -8,6 +8,8 @@ from typing import Any
 
 import psutil
 import pytest
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 
 from test_framework.errors import FrameworkError
@@ -295,3 +297,63 @@ async def test_the_messages_of_a_connection_can_be_iterated_until_it_closes(ws: 
     ws.broadcast("two")
     await ws.close_clients()
     assert [message async for message in ws.client] == ["one", "two"]
+
+
+async def test_what_clients_sent_is_told_in_order_whatever_became_of_it(ws: WebSocketTestResource) -> None:
+    ws.register_default_handler(lambda _: None)
+    async with connect(ws.url) as socket:
+        for number in range(40):
+            await socket.send(f"{number}")
+        assert await ws.received() == [f"{number}" for number in range(40)]
+        await socket.send(b"\x00")
+    assert (await ws.received())[40:] == [b"\x00"]
+
+
+async def test_a_default_handler_takes_the_place_of_the_echo(ws: WebSocketTestResource) -> None:
+    ws.register_default_handler(lambda message: {"unknown": message})
+    ws.register_message_handler("known", lambda _: "known")
+    await ws.send_message({"type": "known"})
+    await ws.send_message("text")
+    assert [await ws.receive_message(), await ws.receive_message()] == ["known", {"unknown": "text"}]
+
+
+async def test_a_starlette_handler_talks_to_a_real_peer(ws: WebSocketTestResource) -> None:
+    async def handler(socket: WebSocket) -> None:
+        await socket.accept()
+        try:
+            while True:
+                message = await socket.receive_json()
+                await socket.send_json({"twice": 2 * message["n"]})
+                await socket.send_bytes(b"\x00")
+        except WebSocketDisconnect as end:
+            codes.append((end.code, end.reason))
+
+    codes: list[tuple[int, str]] = []
+    socket = await ws.server_side("/ws/numbers?unit=m")
+    assert (socket.url.path, socket.query_params["unit"]) == ("/ws/numbers", "m")
+    socket.peer_says({"n": 1}, {"n": 2})
+    socket.peer_leaves(4000, "enough")
+    before = socket.accepted
+    await handler(socket)
+    assert (before, socket.accepted) == (False, True)
+    assert codes == [(4000, "enough")]
+    assert await socket.told() == ['{"twice":2}', b"\x00", '{"twice":4}', b"\x00"]
+
+
+async def test_the_peer_sees_how_the_servers_side_closes(ws: WebSocketTestResource) -> None:
+    socket = await ws.server_side()
+    await socket.accept()
+    await socket.send_text("bye")
+    await socket.close(4404, "no such plan")
+    assert await socket.told() == ["bye"]
+    assert (socket.peer.close_code, socket.peer.close_reason) == (4404, "no such plan")
+    with pytest.raises(RuntimeError):
+        await socket.send_text("once more")
+
+
+async def test_a_server_side_that_sends_to_a_peer_that_left_is_told_so(ws: WebSocketTestResource) -> None:
+    socket = await ws.server_side()
+    await socket.accept()
+    await socket.peer.close(1001)
+    with pytest.raises(WebSocketDisconnect):
+        await socket.send_text("hello")
