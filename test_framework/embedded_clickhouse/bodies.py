@@ -38,6 +38,8 @@ async def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, ti
                 continue
             for piece in decode_all(layers, data):
                 yield piece
+        if (cut := content.exception()) is not None:
+            raise cut
         finish_all(layers)
     except TimeoutError as error:
         raise ClickHouseError(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from test_framework.embedded_clickhouse.connections import HttpServer
 from test_framework.embedded_clickhouse.directories import Directories, open_engine
 from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.handler import QueryHandler
@@ -71,9 +72,8 @@ def _collect_seldom() -> None:
 async def _listen(options: Options, engine: Engine, directories: Directories, stop: asyncio.Event) -> None:
     headers = ReplyHeaders(engine)
     handler = QueryHandler(engine, options, spool=directories.spool, user_files=directories.user_files, headers=headers)
-    server = web.Server(
+    server = HttpServer(
         Endpoint(handler, headers),
-        handler_cancellation=True,
         auto_decompress=False,
         access_log=None,
         max_line_size=_MAX_URL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from test_framework.embedded_clickhouse.connections import ClientConnection
 from test_framework.embedded_clickhouse.handler import QueryHandler
 from test_framework.embedded_clickhouse.reply_headers import ReplyHeaders
 from test_framework.embedded_clickhouse.request import read_request
@@ -30,6 +31,12 @@ class Endpoint:
         self._headers = headers
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, ClientConnection)
+        with connection.answering(request):
+            return await self._answer(request)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path, arguments, raw_query = request.raw_path.partition("?")
         method = request.method
         if method in _READING:
