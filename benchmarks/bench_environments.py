@@ -44,7 +44,7 @@ PAUSE = 0.03  # what a test does by itself
 def make_manager(settings: Settings, level: str, files: Path) -> IsolatedEnvironmentManager:
     policy, metrics = policy_for(level), Metrics()
     broker = watched_broker(settings.endpoints, Identity(run_id=os.urandom(8).hex()), policy=policy, metrics=metrics)
-    clients = Clients(broker, lease_timeout=None, connection_timeout=10)
+    clients = Clients(broker, lease_timeout=None, connection_timeout=10, query_timeout=30)
     models = LanguageModels(LlmSettings(config=LlmConfig(), test_budget=Decimal(0)))
 
     def close() -> None:

@@ -120,8 +120,8 @@ class Broker:
         await asyncio.wrap_future(self.submit(self._the_engine().reset(lease)))
 
     def explain(self, error: ServiceUnavailable) -> None:
-        """Add to ``error`` who holds the connections, where a server had none left for a connection of a test's own."""
-        self.run(self._the_engine().explain(error))
+        """Add to ``error``, which says that PostgreSQL had no connection left, who holds them."""
+        self.run(self._the_engine().name_holders(error))
 
     def conflicts(self) -> list[str]:
         """Held leases that the books, or Redis' own record, do not say are this worker's alone. Never any, that is."""
@@ -152,8 +152,12 @@ class Broker:
         """What this worker owned and owns, oldest first."""
         return [*self._past, *(self._info(lease) for lease in self._held.values())]
 
-    def close(self) -> None:
-        """Give everything back, wait until it is gone, end the session. Harmless twice, and in a forked child."""
+    def close(self, *, patience: float = _CLOSE_TIMEOUT) -> None:
+        """Give everything back, wait until it is gone, end the session. Harmless twice, and in a forked child.
+
+        Args:
+            patience: seconds after which the rest is left to the next session, or to a reaper.
+        """
         if self._closed or self._thread.foreign:
             return
         for lease in list(self._held.values()):
@@ -161,7 +165,7 @@ class Broker:
         self._closed = True
         if self._engine is not None:
             try:
-                self._thread.submit(self._engine.close()).result(_CLOSE_TIMEOUT)
+                self._thread.submit(self._engine.close()).result(patience)
             except (FrameworkError, TimeoutError) as error:
                 _log.warning("the session did not end well, the next one reclaims what is left: %s", error)
         self._thread.stop(_GRACE)

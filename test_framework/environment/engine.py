@@ -63,7 +63,8 @@ class Engine:
         try:
             grant = task.result()
         except ServiceUnavailable as error:
-            await self.explain(error)
+            if is_full(error):
+                await self.name_holders(error)
             raise
         return Lease(
             service=service,
@@ -126,9 +127,9 @@ class Engine:
         if isinstance(allocator, ClonePool):
             await allocator.resize(size)
 
-    async def explain(self, error: ServiceUnavailable) -> None:
-        """Name in ``error`` who holds the connections, if that is what it is about and anybody can still ask."""
-        if self._ledger is None or not is_full(error):
+    async def name_holders(self, error: ServiceUnavailable) -> None:
+        """Say in ``error`` who holds the connections, if anybody can still ask."""
+        if self._ledger is None:
             return
         with contextlib.suppress(FrameworkError):
             holders = ", ".join(map(str, await self._ledger.connections()))

@@ -100,7 +100,12 @@ def _standalone(settings: Settings, policy: Policy, metrics: Metrics) -> tuple[T
     broker = watched_broker(
         settings.endpoints, identity, policy=policy, metrics=metrics, prefix=settings.database_prefix
     )
-    clients = Clients(broker, lease_timeout=None, connection_timeout=settings.connection_timeout)
+    clients = Clients(
+        broker,
+        lease_timeout=None,
+        connection_timeout=settings.connection_timeout,
+        query_timeout=settings.query_timeout,
+    )
     llm = read_llm_settings(
         read_variables(settings.project_dir), api_key=settings.llm_api_key, base_url=settings.llm_base_url, ini={}
     )

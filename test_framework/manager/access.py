@@ -48,7 +48,12 @@ def _standalone() -> RealServices:
     identity = Identity(run_id=secrets.token_hex(8), worker_id="script")
     options = IsolationOptions(prefix=settings.database_prefix or DEFAULT_PREFIX)
     broker = Broker(settings.endpoints, identity, options=options)
-    clients = Clients(broker, lease_timeout=None, connection_timeout=settings.connection_timeout)
+    clients = Clients(
+        broker,
+        lease_timeout=None,
+        connection_timeout=settings.connection_timeout,
+        query_timeout=settings.query_timeout,
+    )
     holdings = Holdings(clients, Wishes(owner="this process", redis_seed=True))
     config = ServicesConfig.of(settings, settings.endpoints)
 

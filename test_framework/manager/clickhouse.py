@@ -28,8 +28,9 @@ T = TypeVar("T")
 class ClickHouseClients:
     """The process's only client of each server. Everything but the constructor runs in the broker's loop."""
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, query_timeout: float) -> None:
         self._timeout = timeout
+        self._query_timeout = query_timeout
         self._clients: dict[str, AsyncClient] = {}
         self._opening: asyncio.Lock | None = None
 
@@ -39,7 +40,9 @@ class ClickHouseClients:
             self._opening = asyncio.Lock()
         async with self._opening:  # several tests of one process may ask at once
             if endpoint.base_url not in self._clients:
-                self._clients[endpoint.base_url] = await open_client(endpoint, timeout=self._timeout)
+                self._clients[endpoint.base_url] = await open_client(
+                    endpoint, timeout=self._timeout, query_timeout=self._query_timeout
+                )
         return for_database(self._clients[endpoint.base_url], endpoint.database)
 
     async def aclose(self) -> None:

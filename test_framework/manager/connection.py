@@ -21,6 +21,7 @@ __tracebackhide__ = True
 T = TypeVar("T")
 
 _INSTEAD = "postgres_dsn for a connection of your own"
+_TOO_LONG = "no answer in time; raise TEST_QUERY_TIMEOUT, or give this statement more by timeout=…"
 
 
 class Inner(Protocol):
@@ -46,7 +47,12 @@ class BridgedConnection:
 
     def _there(self, work: Callable[[Any], Awaitable[T]]) -> Coroutine[Any, Any, T]:
         async def there() -> T:
-            return await work(await self._inner())
+            inner = await self._inner()
+            try:
+                return await work(inner)
+            except TimeoutError as error:
+                error.add_note(_TOO_LONG)
+                raise
 
         return hop(self._elsewhere, there)
 

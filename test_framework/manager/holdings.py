@@ -55,13 +55,20 @@ class Wishes:
 
 
 class Clients:
-    """What a process keeps open for all of its owners, one after another."""
+    """What a process keeps open for all of its owners, one after another.
 
-    def __init__(self, broker: Broker, *, lease_timeout: float | None, connection_timeout: float) -> None:
+    Times are in seconds; ``query_timeout`` is for a statement that names none of its own.
+    """
+
+    def __init__(
+        self, broker: Broker, *, lease_timeout: float | None, connection_timeout: float, query_timeout: float
+    ) -> None:
         self.broker = broker
         self.connection_timeout = connection_timeout
-        self.home = Home(broker, lease_timeout=lease_timeout, connection_timeout=connection_timeout)
-        self.clickhouse = ClickHouseClients(connection_timeout)
+        self.query_timeout = query_timeout
+        limits = {"connection_timeout": connection_timeout, "query_timeout": query_timeout}
+        self.home = Home(broker, lease_timeout=lease_timeout, **limits)
+        self.clickhouse = ClickHouseClients(connection_timeout, query_timeout)
         self._redis: dict[tuple[str | None, bool], RedisConnections] = {}
 
     def redis(self, lease: Lease, *, guarded: bool) -> RedisConnections:
@@ -75,6 +82,7 @@ class Clients:
                 key_prefix=lease.key_prefix,
                 guarded=guarded,
                 timeout=self.connection_timeout,
+                query_timeout=self.query_timeout,
             )
         return found
 
@@ -197,8 +205,12 @@ class Holdings:
                 return self._seat.connection
             if self._private is None:
                 endpoint = cast(PostgresEndpoint, await self._own_database())
-                timeout = self._clients.connection_timeout
-                self._private = await IsolatedConnection.open(endpoint, timeout=timeout, isolation="database")
+                self._private = await IsolatedConnection.open(
+                    endpoint,
+                    timeout=self._clients.connection_timeout,
+                    query_timeout=self._clients.query_timeout,
+                    isolation="database",
+                )
             return self._private
 
     async def _own_database(self) -> LeasedEndpoint:

@@ -43,12 +43,16 @@ class Home:
     Args:
         lease_timeout: seconds to wait for a database.
         connection_timeout: seconds to open a connection.
+        query_timeout: seconds for one statement.
     """
 
-    def __init__(self, broker: Broker, *, lease_timeout: float | None, connection_timeout: float) -> None:
+    def __init__(
+        self, broker: Broker, *, lease_timeout: float | None, connection_timeout: float, query_timeout: float
+    ) -> None:
         self._broker = broker
         self._lease_timeout = lease_timeout
         self._connection_timeout = connection_timeout
+        self._query_timeout = query_timeout
         self._free: list[Seat] = []
         self._cleaning: set[asyncio.Task[Any]] = set()
 
@@ -78,7 +82,9 @@ class Home:
         lease = await self._broker.aacquire("postgres", timeout=self._lease_timeout)
         endpoint, timeout = cast(PostgresEndpoint, lease.endpoint), self._connection_timeout
         try:
-            connection = await IsolatedConnection.open(endpoint, timeout=timeout, savepoints=savepoints)
+            connection = await IsolatedConnection.open(
+                endpoint, timeout=timeout, query_timeout=self._query_timeout, savepoints=savepoints
+            )
             return Seat(lease, connection, savepoints)
         except BaseException:
             await self._broker.arelease(lease)

@@ -29,14 +29,18 @@ class RedisConnections:
         key_prefix: what all keys begin with, on a server with too few databases.
         guarded: commands that reach other tests are refused.
         timeout: seconds to open a connection.
+        query_timeout: seconds for a reply.
     """
 
-    def __init__(self, endpoint: RedisEndpoint, *, key_prefix: str | None, guarded: bool, timeout: float) -> None:
+    def __init__(
+        self, endpoint: RedisEndpoint, *, key_prefix: str | None, guarded: bool, timeout: float, query_timeout: float
+    ) -> None:
         def made() -> ConnectionPool:
             # Whoever cleans up after a test spares connections that are kept.
             return make_pool(
-                endpoint, key_prefix=key_prefix, guarded=guarded, kept=True, socket_connect_timeout=timeout
-            )
+                endpoint, key_prefix=key_prefix, guarded=guarded, kept=True,
+                socket_connect_timeout=timeout, socket_timeout=query_timeout,
+            )  # fmt: skip
 
         async def opened() -> ConnectionPool:
             return made()

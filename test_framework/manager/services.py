@@ -119,7 +119,7 @@ class PostgresAccess:
         from test_framework.services.postgres.client import ask, connect
 
         endpoint, timeout = self.endpoint, self._config.connection_timeout
-        opened = connect(endpoint, timeout=timeout, application="test")
+        opened = connect(endpoint, timeout=timeout, query_timeout=self._config.query_timeout, application="test")
         connection = await ask(endpoint, timeout, opened.__aenter__)
         try:
             yield connection

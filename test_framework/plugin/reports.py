@@ -50,7 +50,7 @@ class Reporting:
         services = owned.services if owned is not None else []
         if not run.used or not (services or trouble.trouble_of(error)):
             return
-        found = trouble.diagnose(error, services, run.availability)
+        found = trouble.diagnose(error, services, run.availability, run.broker.explain)
         if found is not None:
             trouble.mark_report(item, report, found)
         if "postgres" in run.availability.lost:

@@ -155,6 +155,7 @@ class Run:
                 self.broker,
                 lease_timeout=self.options.lease_timeout,
                 connection_timeout=self.settings.connection_timeout,
+                query_timeout=self.settings.query_timeout,
             )
         return self._clients
 
@@ -242,7 +243,8 @@ class Run:
             clients.close()
         if self._broker is not None:
             broker, self._broker = self._broker, None
-            broker.close()
+            lost = "availability" in self.__dict__ and self.availability.lost
+            broker.close(**({"patience": _RECLAIM} if lost else {}))  # what is gone will not answer
 
 
 def _project_of(config: pytest.Config) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ _LOST = {
     "sqlalchemy": {"OperationalError", "InterfaceError", "DBAPIError"},
     "urllib3": {"HTTPError", "ProtocolError", "MaxRetryError", "NewConnectionError"},
 }  # fmt: skip
+
+_FULL = ("too many clients already", "remaining connection slots are reserved")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -79,17 +81,40 @@ def server_died(error: BaseException) -> bool:
     return any(type(each).__name__ in _CRASHED or any(words in str(each) for words in _DIED) for each in _chain(error))
 
 
-def diagnose(error: BaseException, services: list[str], availability: Availability) -> StackError | None:
-    """What was wrong with the stack when ``error`` ended a test that uses ``services``; ``None``: nothing was."""
+def no_connection_left(error: BaseException) -> BaseException | None:
+    """The error by which PostgreSQL, as a whole, refused one more connection. psycopg says so in words only."""
+    return next((each for each in _chain(error) if any(words in str(each) for words in _FULL)), None)
+
+
+def diagnose(
+    error: BaseException, services: list[str], availability: Availability, explain: Callable[[ServiceUnavailable], None]
+) -> StackError | None:
+    """What was wrong with the stack when ``error`` ended a test that uses ``services``; ``None``: nothing was.
+
+    ``explain`` adds to an error who holds the connections.
+    """
     found = trouble_of(error)
     if found is None and not lost_connection(error):
         return None
+    if "postgres" in services and (refused := no_connection_left(error)) is not None:
+        return found or _exhausted(refused, explain)  # nothing was lost: asking the server would only be refused, too
     concerned = [found.service.removeprefix("test-")] if isinstance(found, ServiceUnavailable) else services
     for service in concerned:
         died = service == "postgres" and server_died(error)
         if (loss := availability.recheck(service, died=died)) is not None:
             return loss
     return found
+
+
+def _exhausted(refused: BaseException, explain: Callable[[ServiceUnavailable], None]) -> ServiceUnavailable:
+    error = ServiceUnavailable(
+        "postgres has no connection left",
+        service="test-postgres",
+        cause=str(refused).strip(),
+        fix="close connections that are not needed any more, or raise POSTGRES_MAX_CONNECTIONS",
+    )
+    explain(error)
+    return error
 
 
 def mark_report(item: pytest.Item, report: pytest.TestReport, trouble: StackError) -> None:

@@ -25,12 +25,14 @@ from test_framework.services.postgres.control import advisory_key, read_record
 from test_framework.services.postgres.databases import Connection
 from test_framework.services.postgres.isolation import drop_leased_database as drop_postgres
 from test_framework.services.postgres.ledger_schema import SCHEMA, has_schema
+from test_framework.services.postgres.patience import patiently
 from test_framework.services.redis.client import RedisReplyError
 from test_framework.services.redis.isolation import RedisAdmin
 from test_framework.waiting import Deadline
 
 __all__ = ["live_sessions", "reap"]
 
+_IN_A_MOMENT = (asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
 _NAMESPACES = f"{SCHEMA}.namespaces"
 _IS_HELD = """
 EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
@@ -100,10 +102,14 @@ async def live_sessions(endpoints: Endpoints, *, timeout: float) -> Sequence[str
 
 
 async def _open_ledger(stack: AsyncExitStack, endpoints: Endpoints, timeout: float) -> Connection | None:
-    """A connection to the ledger; ``None`` where nobody ever had a session."""
-    opened = connect(endpoints.postgres, database=CONTROL_DATABASE, timeout=timeout, application="reaper")
+    """A connection to the ledger; ``None`` where nobody ever had a session. Waits for one where all are taken."""
+
+    async def opened() -> Connection:
+        target = connect(endpoints.postgres, database=CONTROL_DATABASE, timeout=timeout, application="reaper")
+        return await stack.enter_async_context(target)
+
     try:
-        connection = await stack.enter_async_context(opened)
+        connection = await patiently(opened, timeout / 2, while_it_says=_IN_A_MOMENT)
     except asyncpg.InvalidCatalogNameError:
         return None
     return connection if await has_schema(connection) else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -287,67 +289,93 @@ def lose(door: Door, how: str) -> str:
     return f"os.kill({door.pid}, signal.{how})"
 
 
+@contextlib.contextmanager
+def behind_a_door(project: Project, stack: NativeStack, service: str, variable: str) -> Iterator[Door]:
+    """The project reaches ``service`` through a door."""
+    with door_to(getattr(stack.state.endpoints, service).port) as door:
+        project.environment[variable] = str(door.port)
+        yield door
+
+
 @pytest.fixture
 def redis_door(stack: NativeStack, project: Project) -> Iterator[Door]:
-    """The project reaches its Redis through a door."""
-    with door_to(stack.state.endpoints.redis.port) as door:
-        project.environment["TEST_REDIS_PORT"] = str(door.port)
+    with behind_a_door(project, stack, "redis", "TEST_REDIS_PORT") as door:
+        yield door
+
+
+@pytest.fixture
+def clickhouse_door(stack: NativeStack, project: Project) -> Iterator[Door]:
+    with behind_a_door(project, stack, "clickhouse", "TEST_CLICKHOUSE_HTTP_PORT") as door:
         yield door
 
 
 @pytest.fixture
 def postgres_door(stack: NativeStack, project: Project) -> Iterator[Door]:
-    """The project reaches its PostgreSQL through a door."""
-    with door_to(stack.state.endpoints.postgres.port) as door:
-        project.environment["TEST_POSTGRES_PORT"] = str(door.port)
+    with behind_a_door(project, stack, "postgres", "TEST_POSTGRES_PORT") as door:
         yield door
 
 
-def test_a_lost_redis_fails_its_users_as_stack_trouble_and_nobody_else(project: Project, redis_door: Door) -> None:
+def test_a_lost_redis_or_clickhouse_fails_its_users_as_stack_trouble_and_nobody_else(
+    project: Project, redis_door: Door, clickhouse_door: Door
+) -> None:
     project.write(
         test_a=f"""
         import os
         import signal
 
-        async def test_a_uses_it(real_redis):
+        async def test_a_uses_redis(real_redis):
             await real_redis.set("k", "v")
             {lose(redis_door, "SIGKILL")}
             await real_redis.get("k")
 
-        async def test_b_uses_it(real_redis):
+        async def test_b_uses_redis(real_redis):
             await real_redis.get("k")
 
-        async def test_c_does_not(real_postgres):
+        async def test_c_uses_clickhouse(real_clickhouse):
+            await real_clickhouse.execute("SELECT 1")
+            {lose(clickhouse_door, "SIGKILL")}
+            await real_clickhouse.execute("SELECT 1")
+
+        def test_d_uses_clickhouse(clickhouse_url):
+            pass
+
+        async def test_e_uses_neither(real_postgres):
             assert await real_postgres.fetchval("SELECT 1") == 1
         """
     )
     result = project.run("-rA")
-    result.passes(passed=1, failed=1, error=1)
+    result.passes(passed=1, failed=2, error=2)
     assert result.status == 14
-    assert "redis was lost during the run" in result.text
+    for service, tests in (("redis", "ab"), ("clickhouse", "cd")):
+        assert f"{service} was lost during the run" in result.text
+        for test in tests:
+            assert result.outcomes[f"test_{test}_uses_{service}"].properties == {"stack_trouble": f"test-{service}"}
     assert "last log lines of test-redis" in result.text
-    assert result.outcomes["test_a_uses_it"].properties == {"stack_trouble": "test-redis"}
-    assert result.outcomes["test_b_uses_it"].properties == {"stack_trouble": "test-redis"}
-    assert result.outcomes["test_c_does_not"].properties == {}
-    assert "2 tests ended by trouble with the stack; no test failed by itself" in result.text
+    assert result.outcomes["test_e_uses_neither"].properties == {}
+    assert "4 tests ended by trouble with the stack; no test failed by itself" in result.text
 
 
-def test_failures_of_the_tests_own_keep_the_usual_exit_status(project: Project, redis_door: Door) -> None:
+IMPATIENT = {"TEST_QUERY_TIMEOUT": "1", "TEST_CONNECTION_TIMEOUT": "1"}
+
+
+def test_failures_of_the_tests_own_keep_the_usual_exit_status(project: Project, clickhouse_door: Door) -> None:
     project.write(
         test_a=f"""
         import os
         import signal
 
-        async def test_a(real_redis):
-            {lose(redis_door, "SIGKILL")}
-            await real_redis.get("k")
+        async def test_a(real_clickhouse):
+            await real_clickhouse.execute("SELECT 1")
+            {lose(clickhouse_door, "SIGSTOP")}
+            await real_clickhouse.execute("SELECT 1")
 
         def test_b():
             assert False
         """
     )
-    result = project.run("-n", "2", "--dist", "loadfile")
+    result = project.run("-n", "2", "--dist", "loadfile", **IMPATIENT)
     result.passes(failed=2)
+    assert "accepts connections and does not answer" in result.text
     assert result.status == pytest.ExitCode.TESTS_FAILED
     assert "1 tests ended by trouble with the stack; 1 other failures are the tests' own" in result.text
 
@@ -380,23 +408,85 @@ def test_a_postgres_that_comes_back_costs_one_test(project: Project, postgres_do
     assert result.outcomes["test_a"].properties == {"stack_trouble": "test-postgres"}
 
 
-@pytest.mark.slow
-def test_a_killed_postgres_is_started_again_and_costs_one_test(
-    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
+WOUNDED = """
+    import os
+    import signal
+
+    import asyncpg
+    import psycopg
+
+    async def test_a_kills_the_server(real_postgres):
+        await real_postgres.execute("SELECT 1")
+        os.kill({postmaster}, signal.SIGKILL)
+        await real_postgres.execute("SELECT pg_sleep(30)")
+
+    async def test_b_is_clean(real_postgres, redis_url):
+        assert await real_postgres.fetchval("SELECT count(*) FROM users") == 60
+
+    def test_c_kills_a_session(postgres_dsn):
+        with psycopg.connect(postgres_dsn) as connection:
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+            connection.execute("SELECT pg_sleep(30)")
+
+    async def test_d_is_clean(real_postgres, postgres_dsn):
+        assert await real_postgres.fetchval("SELECT count(*) FROM users") == 60
+
+    async def test_e_hoards(postgres_dsn):
+        hoard = []
+        while True:
+            hoard.append(await asyncpg.connect(postgres_dsn, server_settings={{"application_name": "greedy"}}))
+
+    def test_f_hoards(postgres_dsn):
+        hoard = []
+        while True:
+            hoard.append(psycopg.connect(postgres_dsn, application_name="greedy"))
+
+    async def test_g_is_clean(real_postgres, postgres_dsn):
+        assert await real_postgres.fetchval("SELECT count(*) FROM users") == 60
+    """
+
+
+@pytest.fixture(scope="module")
+def wounded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Result]:
+    """A run on a stack of its own, whose tests do to PostgreSQL what no shared one would bear."""
     with new_stack(tmp_path_factory.mktemp("cache"), seed=None) as stack:
+        stack.override("services: {test-postgres: {environment: {POSTGRES_MAX_CONNECTIONS: 30}}}\n")
         stack.up()
         names = ("TEST_STACK_NAME", "TEST_STATE_DIR", "HOME", "XDG_CACHE_HOME")
         variables = {name: stack.variables[name] for name in names}
-        project = Project(tmp_path, {**without_services(stack.environment), **variables})
-        kill = f"os.kill({stack.server('test-postgres').pid}, signal.SIGKILL)"
-        result = project.write(test_a=AWAY.format(kill=kill)).run("-rA")
-    result.passes(passed=4, failed=1)
-    assert result.status == 14, result.text
+        project = Project(tmp_path_factory.mktemp("wounded"), {**without_services(stack.environment), **variables})
+        postmaster = stack.server("test-postgres").pid
+        yield project.write(test_a=WOUNDED.format(postmaster=postmaster)).run("-rA", "-W", "default")
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_lost_postgres_ends_the_run_at_once(project: Project, postgres_door: Door, workers: str) -> None:
+def told(result: Result, test: str) -> str:
+    """What the section of one failed test says."""
+    return result.text.split(f"_ {test} _", 1)[1].split("\n____", 1)[0]
+
+
+@pytest.mark.parametrize("test", ["test_a_kills_the_server", "test_c_kills_a_session"])
+def test_a_postgres_that_crashed_costs_the_test_that_met_it(wounded: Result, test: str) -> None:
+    assert wounded.status == 14, wounded.text
+    assert wounded.outcomes[test].properties == {"stack_trouble": "test-postgres"}
+    assert "was away for a moment during this test" in told(wounded, test)
+
+
+@pytest.mark.parametrize("test", ["test_e_hoards", "test_f_hoards"])
+def test_who_meets_a_postgres_without_connections_is_told_who_holds_them(wounded: Result, test: str) -> None:
+    assert wounded.outcomes[test].properties == {"stack_trouble": "test-postgres"}
+    report = told(wounded, test)
+    assert "postgres has no connection left" in report
+    assert re.search(r"greedy in apes_test_master_\w+: 2\d", report), report
+    assert "POSTGRES_MAX_CONNECTIONS" in report
+
+
+@pytest.mark.parametrize("test", ["test_b_is_clean", "test_d_is_clean", "test_g_is_clean"])
+def test_whatever_was_done_to_postgres_the_next_test_is_served(wounded: Result, test: str) -> None:
+    assert wounded.outcomes[test].kind == "passed", wounded.text
+
+
+@pytest.mark.parametrize(("workers", "how"), [("0", "SIGSTOP"), ("2", "SIGKILL")])
+def test_a_lost_postgres_ends_the_run_at_once(project: Project, postgres_door: Door, workers: str, how: str) -> None:
     project.write(
         test_a=f"""
         import os
@@ -406,7 +496,7 @@ def test_a_lost_postgres_ends_the_run_at_once(project: Project, postgres_door: D
 
         async def test_a(real_postgres):
             await real_postgres.execute("SELECT 1")
-            {lose(postgres_door, "SIGKILL")}
+            {lose(postgres_door, how)}
             await real_postgres.execute("SELECT 1")
 
         @pytest.mark.parametrize("n", range(100))
@@ -415,9 +505,10 @@ def test_a_lost_postgres_ends_the_run_at_once(project: Project, postgres_door: D
             await real_postgres.execute("SELECT pg_sleep(0.1)")
         """
     )
-    result = project.run("-n", workers)
+    result = project.run("-n", workers, **IMPATIENT)
     assert result.status == 14, result.text
     assert "postgres was lost during the run" in result.text
+    assert how == "SIGKILL" or "accepts connections and does not answer" in result.text
     assert "the stack is lost" in result.text
     counts = result.counts()
     assert counts.get("failed", 0) + counts.get("error", 0) <= 2, result.text

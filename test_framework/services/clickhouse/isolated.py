@@ -31,8 +31,11 @@ _INSERT = re.compile(
 )
 
 
-async def open_client(endpoint: ClickHouseEndpoint, *, timeout: float) -> AsyncClient:
-    """A client in the running loop whose default database is the endpoint's. Raises the driver's errors."""
+async def open_client(endpoint: ClickHouseEndpoint, *, timeout: float, query_timeout: float) -> AsyncClient:
+    """A client in the running loop whose default database is the endpoint's. Raises the driver's errors.
+
+    ``timeout`` seconds to connect, ``query_timeout`` for an answer.
+    """
     import clickhouse_connect  # takes a quarter of a second to import: only tests that use it pay
 
     return await clickhouse_connect.get_async_client(
@@ -44,6 +47,7 @@ async def open_client(endpoint: ClickHouseEndpoint, *, timeout: float) -> AsyncC
         secure=endpoint.secure,
         ca_cert=endpoint.ca_cert,
         connect_timeout=timeout,
+        send_receive_timeout=query_timeout,
         settings=dict(_SETTINGS),
         autogenerate_session_id=False,
         query_limit=0,

@@ -56,9 +56,16 @@ def quote_literal(text: str) -> str:
 
 @asynccontextmanager
 async def connect(
-    endpoint: PostgresEndpoint, *, database: str | None = None, timeout: float, application: str = "admin"
+    endpoint: PostgresEndpoint,
+    *,
+    database: str | None = None,
+    timeout: float,
+    query_timeout: float | None = None,
+    application: str = "admin",
 ) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A connection to ``database`` (``None``: the endpoint's own); ``timeout`` seconds to open it, and per statement.
+    """A connection to ``database`` (``None``: the endpoint's own).
+
+    ``timeout`` seconds to open it; per statement ``query_timeout``, or the same where that is ``None``.
 
     Raises the driver's own errors: use :func:`ask` around what is done with it.
     """
@@ -67,7 +74,7 @@ async def connect(
         password=endpoint.password.reveal() or None,
         database=database or endpoint.database,
         timeout=timeout,
-        command_timeout=timeout,
+        command_timeout=timeout if query_timeout is None else query_timeout,
         statement_cache_size=0,  # a pooler in between would mix them up, and we ask everything once
         server_settings={"application_name": f"{APPLICATION}:{application}"},
     )

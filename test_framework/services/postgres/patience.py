@@ -29,18 +29,23 @@ def is_lost(error: BaseException, *, closed: bool) -> bool:
     return isinstance(error, LOST) and (closed or not isinstance(error, asyncpg.InterfaceError))
 
 
-async def patiently(connect: Callable[[], Awaitable[T]], timeout: float) -> T:
+async def patiently(
+    connect: Callable[[], Awaitable[T]],
+    timeout: float,
+    *,
+    while_it_says: tuple[type[asyncpg.PostgresError], ...] = (asyncpg.CannotConnectNowError,),
+) -> T:
     """``await connect()``, again and again while the server says that it is starting or recovering.
 
-    Raises the driver's errors; ``CannotConnectNowError`` when it still says so after ``timeout`` seconds.
+    Raises the driver's errors; one of ``while_it_says`` when it still says so after ``timeout`` seconds.
     """
-    last: asyncpg.CannotConnectNowError | None = None
+    last: asyncpg.PostgresError | None = None
 
     async def attempt() -> tuple[T] | None:
         nonlocal last
         try:
             return (await connect(),)
-        except asyncpg.CannotConnectNowError as error:
+        except while_it_says as error:
             last = error
             return None
 

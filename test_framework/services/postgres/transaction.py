@@ -58,11 +58,18 @@ class IsolatedConnection:
 
     @classmethod
     async def open(
-        cls, endpoint: PostgresEndpoint, *, timeout: float, savepoints: bool = True, isolation: str = "transaction"
+        cls,
+        endpoint: PostgresEndpoint,
+        *,
+        timeout: float,
+        query_timeout: float | None = None,
+        savepoints: bool = True,
+        isolation: str = "transaction",
     ) -> Self:
         """Connect within ``timeout`` seconds.
 
         Args:
+            query_timeout: seconds for each statement that names none of its own; ``None``: as long as it takes.
             savepoints: in a transaction, a failing statement is undone by itself.
             isolation: ``transaction``, or ``database`` for one that the test owns.
 
@@ -75,6 +82,7 @@ class IsolatedConnection:
                 endpoint_dsn(endpoint),
                 password=endpoint.password.reveal() or None,
                 timeout=timeout,
+                command_timeout=query_timeout,
                 server_settings={"application_name": APPLICATION},
             )
 

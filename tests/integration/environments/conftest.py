@@ -62,7 +62,7 @@ def make(stack: Stack, tmp_path: Path, files: Path) -> Iterator[Make]:
         def open_tools() -> Tools:
             identity = Identity(run_id=secrets.token_hex(8), worker_id="gw0")
             broker = watched_broker(stack.endpoints, identity, policy=policy, metrics=metrics)
-            clients = Clients(broker, lease_timeout=None, connection_timeout=10)
+            clients = Clients(broker, lease_timeout=None, connection_timeout=10, query_timeout=30)
             models = LanguageModels(LlmSettings(config=LlmConfig(), test_budget=Decimal(0)))
             closers.extend([clients.close, broker.close, models.close])
             return Tools(
