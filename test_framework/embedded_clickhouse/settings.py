@@ -12,6 +12,8 @@ __all__ = ["apply_settings", "connect_with", "quote_identifier", "quote_string"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 _INTEGER = re.compile(r"[0-9]{1,18}\Z")
+# What clickhouse-connect sends with every request.
+_USUAL = frozenset({("date_time_input_format", "best_effort")})
 
 
 def quote_string(value: str) -> str:
@@ -59,7 +61,7 @@ def connect_with(engine: Engine, *, database: str, settings: Mapping[str, str], 
     options = {engine.marker: marker}
     rest = {}
     for name, value in settings.items():
-        if _INTEGER.match(value) and name in engine.setting_names:
+        if (name, value) in _USUAL or (_INTEGER.match(value) and name in engine.setting_names):
             options[name] = value
         else:
             rest[name] = value
