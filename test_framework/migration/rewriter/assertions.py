@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from test_framework.migration.rewriter.events import CannotTell, Check, Op
+from test_framework.migration.rewriter.http_checks import http_assertion
 from test_framework.migration.rewriter.kinds import normal
 from test_framework.migration.rewriter.redis_checks import (
     MAKERS,
@@ -39,6 +40,8 @@ class Assertions:
 
     def of(self, check: Check) -> _Result:
         """Statements at the test's beginning, statements instead of the assertion, expressions within it."""
+        if check.root.kind == "http" and self.planner.data.http is not None:
+            return http_assertion(check, self.planner.data.http)
         if check.what == "refs":
             return self._refs(check)
         ops = self._ops(check)
@@ -102,21 +105,21 @@ class Assertions:
         method = normal(check.path)[1] or ""
         op = ops[-1] if ops else None
         if check.root.kind == "redis":
-            assert self.planner.redis is not None
+            assert self.planner.data.redis is not None
             matching = next((each for each in ops if _agree(each.args, args)), op)
             method = op.method if op is not None and method == "execute" else method
-            return redis_assertion(method, Said(method, args, kwargs, matching), self.planner.redis)
+            return redis_assertion(method, Said(method, args, kwargs, matching), self.planner.data.redis)
         if check.root.kind == "clickhouse":
-            assert self.planner.clickhouse is not None and op is not None
-            return self.planner.clickhouse.assertion(method, args, kwargs, op)
-        assert self.planner.sql is not None
+            assert self.planner.data.clickhouse is not None and op is not None
+            return self.planner.data.clickhouse.assertion(method, args, kwargs, op)
+        assert self.planner.data.sql is not None
         lines: list[str] = []
         for statement in self._statements(args, ops):
-            lines += sql_assertion(statement, self.planner.sql)
+            lines += sql_assertion(statement, self.planner.data.sql)
         return list(dict.fromkeys(lines))
 
     def _statements(self, args: Sequence[Value], ops: list[Op]) -> list[Statement]:
-        assert self.planner.sql is not None
+        assert self.planner.data.sql is not None
         if args and isinstance(args[0], Const) and isinstance(args[0].value, str):
             same = [
                 op
@@ -128,21 +131,21 @@ class Assertions:
                 for n, each in enumerate(args)
             ]
             if same and same[-1].method == "executemany":
-                return self.planner.sql.read(same[-1])
+                return self.planner.data.sql.read(same[-1])
             return [read_sql(args[0].value, given[1:])]
-        return self.planner.sql.read(ops[-1])
+        return self.planner.data.sql.read(ops[-1])
 
     def _none(self, check: Check, ops: list[Op]) -> _Result:
         if ops:
             raise CannotTell(f"{check.method} is called by the code in sight, and asserted not to be")
         method = normal(check.path)[1] if check.path else None
         if check.root.kind == "redis":
-            assert self.planner.redis is not None
-            return [], not_called(method or "", self.planner.trace.ops, self.planner.redis), []
+            assert self.planner.data.redis is not None
+            return [], not_called(method or "", self.planner.trace.ops, self.planner.data.redis), []
         if check.root.kind != "postgres":
             raise CannotTell("that nothing was sent cannot be seen in the data")
-        assert self.planner.sql is not None
-        before, after = sql_not_called(self._unsent(method or ""), self.planner.sql)
+        assert self.planner.data.sql is not None
+        before, after = sql_not_called(self._unsent(method or ""), self.planner.data.sql)
         return before, after, []
 
     def _unsent(self, method: str) -> list[Statement]:
@@ -193,7 +196,7 @@ class Assertions:
             )
         if not ops or not ref.path:
             raise CannotTell("the calls that are counted are not made by any code in sight")
-        total = sql_total(ops, self.planner.sql) if ref.root.kind == "postgres" and self.planner.sql else []
+        total = sql_total(ops, self.planner.data.sql) if ref.root.kind == "postgres" and self.planner.data.sql else []
         return [], total or list(dict.fromkeys(line for op in ops for line in self._called(inner, op))), []
 
     def _argument(self, check: Check, refs: list[tuple[ast.expr, ArgRef]]) -> _Result:
@@ -207,20 +210,20 @@ class Assertions:
             raise CannotTell("the call whose arguments are asserted is not made by any code in sight") from None
         inner = Check(ref.root, ref.path, "assert_called", [], {}, check.place, check.node)
         if ref.root.kind == "redis" and len(refs) == 1 and ref.part == "one" and ref.which is not None:
-            assert self.planner.redis is not None
+            assert self.planner.data.redis is not None
             lines = self._called(inner, op)
             if ref.which in (0, "name", "key"):
-                return [], redis_key(op, self.planner.redis) or lines, []
+                return [], redis_key(op, self.planner.data.redis) or lines, []
             if _is_time(op, ref.which):
                 return [], [line for line in lines if "ttl(" in line] or lines, []
             client = self.planner.asker("redis")
             return [], [], [(refs[0][0], redis_value(op, ref.which, client))]
         if ref.root.kind == "postgres":
-            assert self.planner.sql is not None
+            assert self.planner.data.sql is not None
             lines = []
-            for statement in self.planner.sql.read(op):
+            for statement in self.planner.data.sql.read(op):
                 only = _about(statement, op, {each.which for _, each in refs})
-                lines += sql_assertion(only, self.planner.sql)
+                lines += sql_assertion(only, self.planner.data.sql)
             return [], lines, []
         raise CannotTell("the arguments of a call are asserted in a way that is not understood")
 

@@ -9,6 +9,7 @@ from test_framework.migration.rewriter import pure
 from test_framework.migration.rewriter.classes import member
 from test_framework.migration.rewriter.events import Frame, Op, Place, Raised
 from test_framework.migration.rewriter.functions import Arguments, call_function, instantiate
+from test_framework.migration.rewriter.http_requests import answer_class
 from test_framework.migration.rewriter.making import make_mock, make_patch, monkeypatch_call
 from test_framework.migration.rewriter.mocks import is_mock_class, is_patch
 from test_framework.migration.rewriter.modules import Module
@@ -124,8 +125,8 @@ def _call_mock(machine: Machine, standin: StandIn, given: Arguments, node: ast.C
         value = _effect(machine, op, effect, given)
     else:
         value = root.results.get(path) or StandIn(root, path)
-    op.result = value
-    return _as_from_driver(op.method, value)
+    op.result = machine.answer(op, value)
+    return _as_from_driver(op.method, op.result)
 
 
 def _as_from_driver(method: str, value: Value) -> Value:
@@ -182,6 +183,7 @@ def _call_method(machine: Machine, method: BoundMethod, given: Arguments, node: 
             return UNKNOWN
         function = cast("ast.FunctionDef", found[1])
         plain = any(isinstance(each, ast.Name) and each.id == "staticmethod" for each in function.decorator_list)
+        machine.called_answer(cls, node)
         made = machine.decorated(Func(found[0].module, function), Frame(found[0].module, {}, "module"))
         if isinstance(made, Func):
             return call_function(machine, made, given.args if plain else [owner, *given.args], given.kwargs, given)
@@ -193,6 +195,8 @@ def _call_method(machine: Machine, method: BoundMethod, given: Arguments, node: 
 
 def _call_elsewhere(machine: Machine, function: Value, given: Arguments, node: ast.Call, frame: Frame) -> Value:
     name = function.name if isinstance(function, ModuleV) else ""
+    if name == "httpx.Response":
+        return instantiate(machine, answer_class(), given)
     if name in _RUNNERS or (isinstance(node.func, ast.Attribute) and node.func.attr == "run_until_complete"):
         machine.awaited(node.args[0]) if node.args else None
         if frame.kind == "test":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from test_framework.migration.rewriter.events import CannotTell, Op, Setup, Trace
+from test_framework.migration.rewriter.http_requests import is_request
 from test_framework.migration.rewriter.kinds import normal
 from test_framework.migration.rewriter.values import Const, ListV, Root, StandIn, Value
 from test_framework.migration.rewriter.wanted import Client
@@ -33,6 +35,8 @@ def client_of(planner: Planner, kind: str, root: Root) -> Client:
         for op in planner.trace.ops
         if op.root.kind == kind and normal(op.path)[1] not in (None, "pipeline", "transaction", "acquire", "close")
     ]
+    if kind == "http":
+        return _http_client(planner)
     direct = [op for op in ops if normal(op.path)[0] != "pipeline" and not is_pipeline(planner.trace, op.root)]
     plain = [op for op in direct if not op.awaited]
     if kind == "redis":
@@ -44,6 +48,19 @@ def client_of(planner: Planner, kind: str, root: Root) -> Client:
     if kind == "postgres" and _is_pool(planner, root):
         return Client("real_pool")
     return Client({"postgres": "real_postgres", "clickhouse": "real_clickhouse"}[kind])
+
+
+def _http_client(planner: Planner) -> Client:
+    ops = [op for op in planner.trace.ops if op.root.kind == "http" and is_request(op.path)]
+    plain = [op for op in ops if not op.awaited]
+    if plain and len(plain) < len(ops):
+        raise CannotTell("some calls are awaited and some are not")
+    if not plain:
+        return Client("real_http_client")
+    if isinstance(planner.test, ast.AsyncFunctionDef):
+        raise CannotTell("a client that waits by itself stops the loop that the service may run in")
+    planner.plan.local_fixtures.add("real_http_sync")
+    return Client("real_http_sync", waits=False)
 
 
 def _redis_client(planner: Planner, *, waits: bool, decoded: bool) -> Client:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +25,7 @@ class Context:
         roots: directories that imports are looked up in.
         conftests: the nearest one last.
         asyncio_auto: pytest-asyncio runs coroutines without a mark.
+        application: what ``real_services_app`` names; empty: the reference service.
     """
 
     name: str = "test_module"
@@ -30,6 +33,7 @@ class Context:
     conftests: tuple[Module, ...] = ()
     schema: Schema = field(default_factory=Schema)
     asyncio_auto: bool = False
+    application: str = ""
 
     @classmethod
     def of(cls, path: Path, *, root: Path | None = None, fixtures: Path | None = None) -> Context:
@@ -52,7 +56,7 @@ class Context:
         for folder in (fixtures, top / "fixtures", top / "tests" / "fixtures"):
             if folder is not None and (folder / "postgres").is_dir():
                 tables.update(load_schema(sorted((folder / "postgres").glob("*.sql"))).tables)
-        return cls(path.stem, roots, tuple(conftests), Schema(tables), _is_auto(top))
+        return cls(path.stem, roots, tuple(conftests), Schema(tables), _is_auto(top), _application(top))
 
     def library(self) -> Library:
         return Library(self.roots)
@@ -65,12 +69,20 @@ def _top(start: Path) -> Path:
     return start
 
 
-def _is_auto(top: Path) -> bool:
+def _settings(top: Path) -> Iterator[str]:
+    """The lines of pytest's configuration."""
     for name in _CONFIGURATION:
-        try:
-            text = (top / name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError):
-            continue
-        if any("asyncio_mode" in line and "auto" in line for line in text.splitlines()):
-            return True
-    return False
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            yield from (top / name).read_text("utf-8").splitlines()
+
+
+def _is_auto(top: Path) -> bool:
+    return any("asyncio_mode" in line and "auto" in line for line in _settings(top))
+
+
+def _application(top: Path) -> str:
+    for line in _settings(top):
+        name, _, value = line.partition("=")
+        if name.strip() == "real_services_app":
+            return value.strip().strip("\"'")
+    return ""

@@ -95,6 +95,8 @@ class Check:
     place: Place
     node: ast.AST
     refs: list[tuple[ast.expr, Value]] = field(default_factory=list)
+    # The same with the parts that they are made of.
+    parts: list[tuple[ast.expr, Value]] = field(default_factory=list)
 
     @property
     def method(self) -> str:
@@ -127,6 +129,12 @@ class Trace:
     fixtures: set[str] = field(default_factory=set)
     order: list[Op | Setup | Check] = field(default_factory=list)
     whole_compare: bool = False
+    # Whether each plain ``assert`` of the test holds; None where it is not known.
+    asserts: list[tuple[ast.Assert, bool | None]] = field(default_factory=list)
+    # Whether each block that waits for an error gets one.
+    expected: list[tuple[ast.stmt, bool]] = field(default_factory=list)
+    # What ends the test.
+    raised: str = ""
     depends: dict[str, set[str]] = field(default_factory=dict)
 
 

@@ -18,6 +18,9 @@ __all__ = ["hand_in"]
 
 def hand_in(planner: Planner) -> None:
     for root in planner.plan.ours:
+        if root.answer:
+            _drop(planner, root)
+            continue
         client = planner.clients[id(root)]
         if root.parent is not None or root.how != "call":
             continue
@@ -28,12 +31,31 @@ def hand_in(planner: Planner) -> None:
             continue
         _replace_making(planner, root, client)
     for (scope, name), value in planner.trace.aliases.items():
-        if value.root.kind is None or scope != planner.scope:
+        if value.root.kind is None or value.root.answer or scope != planner.scope:
             continue
         through, _ = normal((*value.path, "x"))
         if value.path[-1:] != ("()",) and not through:
             raise CannotTell(f"{name} is a part of the mock")
         planner.edit(scope).rename[name] = planner.asker(value.root.kind).name
+
+
+def _drop(planner: Planner, root: Root) -> None:
+    """The mock of an answer goes, since the service answers."""
+    if root.parent is not None:
+        return
+    if _only_given(planner, root):
+        if "::" not in root.scope:
+            planner.plan.provided.add(root.scope)
+        parameters = [each.arg for each in planner.test.args.args]
+        names = [name for (scope, name), bound in planner.trace.bindings.items() if bound is root]
+        planner.edit(planner.scope).remove |= {name for name in names if name in parameters}
+        return
+    statement = root.statement
+    if any(setup.place.statement is statement and setup.root.kind == "http" for setup in planner.trace.setups):
+        return  # it goes with what was told to the client
+    if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is not root.node:
+        raise CannotTell("the mock of an answer is made in a way that is not understood")
+    planner.delete(statement, root.scope)
 
 
 def _only_given(planner: Planner, root: Root) -> bool:

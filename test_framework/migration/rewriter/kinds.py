@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from test_framework.migration.rewriter.values import Root
 
-__all__ = ["REDIS_METHODS", "kind_of", "normal", "words"]
+__all__ = ["HTTP_METHODS", "REDIS_METHODS", "kind_of", "normal", "words"]
 
 _ROWS = frozenset({"fetchrow", "fetchval", "fetch", "executemany", "acquire", "fetchmany"})
 _STATEMENTS = _ROWS | {"execute", "transaction", "close", "release", "prepare", "cursor"}
@@ -117,6 +117,9 @@ _REDIS_ONLY = frozenset(
 )
 _CLICKHOUSE = frozenset({"execute", "query", "command", "insert", "close", "get_table_name", "result_rows"})
 
+HTTP_METHODS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "request"})
+_HTTP = HTTP_METHODS | {"close", "aclose", "headers", "cookies", "base_url", "stream", "send", "build_request"}
+
 # How a connection is reached from a pool, and a batch from a client.
 _PREFIXES = (
     ("acquire", "()", "__aenter__", "()"),
@@ -134,9 +137,15 @@ def words(text: str) -> set[str]:
     return {each.lower() for each in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", text)}
 
 
-def kind_of(root: Root, methods: Iterable[str]) -> str | None:
-    """``postgres``, ``redis``, ``clickhouse``, ``websocket``, ``http``, or ``None`` for what is not ours."""
+def kind_of(root: Root, methods: Iterable[str], *, asks_urls: bool = False) -> str | None:
+    """``postgres``, ``redis``, ``clickhouse``, ``websocket``, ``http``, or ``None`` for what is not ours.
+
+    Args:
+        asks_urls: it is called with addresses.
+    """
     used = set(methods)
+    if asks_urls and used <= _HTTP:
+        return "http"
     for text in (root.spec, root.target, " ".join([*root.names, root.given_by])):
         found = _by_words(words(text), used)
         if found:
@@ -158,6 +167,8 @@ def _by_words(said: set[str], used: set[str]) -> str | None:
     if said & {"websocket", "ws", "websockets"}:
         return "websocket"
     if said & {"httpx", "aiohttp"} or {"http", "client"} <= said or {"http", "session"} <= said:
+        return "http"
+    if said & {"http", "api"} and used & HTTP_METHODS and used <= _HTTP:
         return "http"
     if said & {"db", "database", "conn", "connection", "pool", "cursor", "repo", "tx"} and used & (
         _STATEMENTS - {"close"}

@@ -8,7 +8,9 @@ IMPORTS = {
     "asyncpg": "import asyncpg",
     "contextlib": "import contextlib",
     "json": "import json",
+    "httpx": "import httpx",
     "uuid": "import uuid",
+    "SentRequests": "from test_framework.external.http_sent import SentRequests",
     "pytest": "import pytest",
     "pytest_asyncio": "import pytest_asyncio",
     "SyncRedis": "from redis import Redis as SyncRedis",
@@ -21,6 +23,13 @@ _FIXTURES = {
         "async def real_pool(postgres_dsn):\n"
         "    async with asyncpg.create_pool(postgres_dsn, min_size=1, max_size=4) as pool:\n"
         "        yield pool\n"
+    ),
+    "real_http_sync": (
+        "def real_http_sync(service_url):\n"
+        "    with httpx.Client(base_url=service_url) as client:\n"
+        "        client.sent = SentRequests(service_url)\n"
+        '        client.event_hooks = {"request": [client.sent.add]}\n'
+        "        yield client\n"
     ),
     "real_redis_sync": (
         "def real_redis_sync(redis_url):\n"

@@ -7,11 +7,14 @@ import builtins
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from test_framework.migration.rewriter import pure
 from test_framework.migration.rewriter.calling import call, call_function, entered
+from test_framework.migration.rewriter.classes import member
 from test_framework.migration.rewriter.events import CannotTell, Check, Finish, Frame, Op, Place, Raised, Trace
 from test_framework.migration.rewriter.expressions import attribute_of, evaluate
+from test_framework.migration.rewriter.http_requests import answer_class
 from test_framework.migration.rewriter.modules import Library, Module
 from test_framework.migration.rewriter.naming import bind
 from test_framework.migration.rewriter.statements import run_block
@@ -24,12 +27,16 @@ from test_framework.migration.rewriter.values import (
     CountRef,
     DictV,
     Func,
+    Instance,
     ListV,
     ModuleV,
     StandIn,
     Sym,
     Value,
 )
+
+if TYPE_CHECKING:
+    from test_framework.migration.rewriter.http_data import Service
 
 __all__ = ["Machine"]
 
@@ -55,6 +62,8 @@ class Machine:
         self._globals: dict[tuple[str, str], Value] = {}
         self._ops: dict[int, Op] = {}
         self.class_values: dict[tuple[int, str], Value] = {}
+        self.service: Service | None = None
+        self._at_once: set[int] = set()
 
     # What the readers of expressions and statements ask for.
 
@@ -99,7 +108,25 @@ class Machine:
             self._ops[id(op.node)] = op
         return op
 
+    def answer(self, op: Op, told: Value) -> Value:
+        """What a mock gives: what it was told to, unless the test is read with the answers of a service."""
+        return told if self.service is None else self.service.answer(self, op, told)
+
+    def called_answer(self, cls: ClassV, node: ast.Call) -> None:
+        """A method of an answer is called, which gives its value at once."""
+        if cls.node is answer_class().node:
+            self._at_once.add(id(node))
+
+    def call_method(self, owner: Instance, name: str) -> Value:
+        """The value of a method without arguments."""
+        found = member(self, owner.cls, name)
+        if found is None or not isinstance(found[1], ast.FunctionDef | ast.AsyncFunctionDef):
+            return UNKNOWN
+        return call_function(self, Func(found[0].module, found[1]), [owner], {}, None)
+
     def awaited(self, node: ast.expr) -> None:
+        if id(node) in self._at_once:
+            self.problem("the code awaits what httpx's answers give at once: it is written for another client")
         if id(node) in self._ops:
             self._ops[id(node)].awaited = True
 
@@ -240,7 +267,7 @@ class Machine:
         refs = [(node, value) for node, value in self.refs if id(node) not in inner]
         for _, value in refs[:1]:
             assert isinstance(value, ArgRef | CountRef)
-            found = Check(value.root, value.path, "refs", [], {}, self.own_place, statement, refs)
+            found = Check(value.root, value.path, "refs", [], {}, self.own_place, statement, refs, list(self.refs))
             self.trace.checks.append(found)
             self.trace.order.append(found)
 

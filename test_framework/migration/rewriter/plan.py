@@ -6,25 +6,23 @@ import ast
 from collections.abc import Sequence
 
 from test_framework.migration.rewriter.assertions import Assertions
-from test_framework.migration.rewriter.clickhouse_data import ClickHouseSeeds
 from test_framework.migration.rewriter.clients import client_of, family_of
 from test_framework.migration.rewriter.edits import FunctionEdit, Positions
-from test_framework.migration.rewriter.events import CannotTell, Op
+from test_framework.migration.rewriter.events import CannotTell
 from test_framework.migration.rewriter.handing import hand_in
+from test_framework.migration.rewriter.http_data import Again
 from test_framework.migration.rewriter.patching import replace_patches
+from test_framework.migration.rewriter.preparing import Prepared
 from test_framework.migration.rewriter.reading import Function, is_unittest
-from test_framework.migration.rewriter.redis_data import RedisSeeds
 from test_framework.migration.rewriter.roots import Plan, our_roots
-from test_framework.migration.rewriter.schema import Schema, shipped_schema
-from test_framework.migration.rewriter.sql_data import SqlSeeds
-from test_framework.migration.rewriter.sql_lines import sql_lines
-from test_framework.migration.rewriter.values import Const, Root, Value
+from test_framework.migration.rewriter.schema import Schema
+from test_framework.migration.rewriter.values import Root
 from test_framework.migration.rewriter.wanted import Client, Seeds
 
 __all__ = ["Plan", "Planner", "make_plan", "our_roots"]
 
 _SETUPS = ("setup_method", "setup")
-_SUPPORTED = ("postgres", "redis", "clickhouse")
+_SUPPORTED = ("postgres", "redis", "clickhouse", "http")
 
 
 class Planner:
@@ -39,8 +37,12 @@ class Planner:
         functions: dict[str, Function],
         visited: Sequence[ast.AST],
         *,
+        again: Again,
+        application: str,
         asyncio_marked: bool,
     ) -> None:
+        self.again = again
+        self.application = application
         self.plan = plan
         self.trace = plan.trace
         self.edits = plan.edits
@@ -58,8 +60,8 @@ class Planner:
     def run(self) -> None:
         self._refuse()
         self._choose_clients()
-        seeds = self._seed()
-        self._place(seeds)
+        self.data = Prepared(self)
+        self._place(self.data.seeds())
         self._assert()
         hand_in(self)
         self._remove_setups()
@@ -99,7 +101,8 @@ class Planner:
         by_kind: dict[str, list[Root]] = {}
         for root in self.plan.ours:
             by_kind.setdefault(root.kind or "", []).append(root)
-        for kind, roots in by_kind.items():
+        for kind, everyone in by_kind.items():
+            roots = [root for root in everyone if not root.answer]
             if len({family_of(self, root) for root in roots}) > 1:
                 raise CannotTell(f"several mocks stand in for {kind}: a person must say which is which")
             for root in roots:
@@ -113,54 +116,9 @@ class Planner:
         """The client by which the test itself looks at a service."""
         if kind == "postgres":
             return Client("real_postgres")
-        return next(client for root in self.plan.ours if root.kind == kind for client in [self.clients[id(root)]])
+        return next(self.clients[id(root)] for root in self.plan.ours if root.kind == kind and not root.answer)
 
     # Data.
-
-    def _seed(self) -> Seeds:
-        kinds = {root.kind for root in self.plan.ours}
-        checked = {check.method for check in self.trace.checks}
-        exact = self.trace.whole_compare
-        self.redis = RedisSeeds(self.asker("redis"), checked) if "redis" in kinds else None
-        self.sql = (
-            SqlSeeds(Client("real_postgres"), self.schema, pinned=self._pinned, exact=exact, shared=self.pooled)
-            if "postgres" in kinds
-            else None
-        )
-        self.clickhouse = (
-            ClickHouseSeeds(Client("real_clickhouse"), shipped_schema("clickhouse")) if "clickhouse" in kinds else None
-        )
-        for op in self.trace.ops:
-            if op.root.kind == "redis" and self.redis and not self._is_factory_call(op):
-                self.redis.take(op)
-            elif op.root.kind == "postgres" and self.sql and not self._is_factory_call(op):
-                self.sql.take(op)
-            elif op.root.kind == "clickhouse" and self.clickhouse and not self._is_factory_call(op):
-                self.clickhouse.take(op)
-        found = Seeds()
-        for each in (
-            self.redis.seeds if self.redis else None,
-            sql_lines(self.sql) if self.sql else None,
-            self.clickhouse.lines() if self.clickhouse else None,
-        ):
-            found.lines += each.lines if each else []
-        return found
-
-    def _is_factory_call(self, op: Op) -> bool:
-        return op.path in ((), ("()",))
-
-    def _pinned(self, value: Value) -> bool:
-        """Whether the test names this very constant, apart from telling it to a mock."""
-        if not isinstance(value, Const):
-            return True
-        told = {id(part) for setup in self.trace.setups for part in ast.walk(setup.place.statement)}
-        return any(
-            isinstance(part, ast.Constant)
-            and part.value == value.value
-            and type(part.value) is type(value.value)
-            and id(part) not in told
-            for part in ast.walk(self.test)
-        )
 
     def _place(self, seeds: Seeds) -> None:
         for op, line in seeds.lines:
@@ -244,6 +202,8 @@ class Planner:
             client = self.asker(kind)
             edit.want(client.name)
             edit.decorators_on.append(f"pytest.mark.requires_{kind}")
+        for name in sorted(self.data.fixtures):
+            edit.want(name)
         if self.pooled:
             self.plan.local_fixtures.add("real_pool")
         waits = any(client.waits for client in self.clients.values())
@@ -276,7 +236,6 @@ def _first_statement(node: Function) -> ast.stmt:
 
 _ADVICE = {
     "websocket": "take real_websocket_client and let a real handler answer: a person must say which",
-    "http": "take real_http_client and the real service: a person must say which, and what it answers",
 }
 
 

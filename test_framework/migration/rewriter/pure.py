@@ -18,6 +18,7 @@ from test_framework.migration.rewriter.values import (
     Const,
     DictV,
     ListV,
+    ModuleV,
     Sym,
     Value,
     emit,
@@ -72,6 +73,9 @@ _CHANGING: dict[str, str] = {
     "time.time": "float",
     "time.monotonic": "float",
 }
+
+
+_TYPES = frozenset({"str", "dict", "list", "tuple", "set", "bytes", "float", "int"})
 
 
 _HASH = type(hashlib.sha256())
@@ -141,11 +145,23 @@ def external_call(name: str, args: Sequence[Value], kwargs: dict[str, Value], te
         if not args:
             return ListV([], kind)
         return ListV(list(args[0].items), kind) if isinstance(args[0], ListV) else UNKNOWN
+    if name == "isinstance" and len(args) == 2:
+        return _is_instance(args[0], args[1])
     if name in ("len", "enumerate", "zip", "range"):
         return _counted(name, args) or UNKNOWN
     if name in _CHANGING:
         return Sym(text or "", pure=False, pytype=_CHANGING[name])
     return _pure_call(name, args, kwargs, text) if name in _PURE else UNKNOWN
+
+
+def _is_instance(value: Value, kind: Value) -> Value:
+    found = "dict" if isinstance(value, DictV) else value.kind if isinstance(value, ListV) else ""
+    if value.raw:
+        return UNKNOWN
+    if isinstance(value, Const) and not isinstance(value.value, bool):
+        found = type(value.value).__name__
+    asked = kind.name if isinstance(kind, ModuleV) else ""
+    return Const(found == asked) if found and asked in _TYPES else UNKNOWN
 
 
 def _counted(name: str, args: Sequence[Value]) -> Value | None:

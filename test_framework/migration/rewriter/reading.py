@@ -141,8 +141,10 @@ class Reading:
             self._run()
         except CannotTell as error:
             self.machine.problem(str(error))
-        except (Finish, Raised):
+        except Finish:
             pass
+        except Raised as error:
+            self.trace.raised = error.name or "an error"
         return self.trace
 
     def _run(self) -> None:

@@ -6,14 +6,17 @@ import ast
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import libcst as cst
 
-from test_framework.migration.model import Category, FileReport
+from test_framework.migration.model import Category, FileReport, MockUse
+from test_framework.migration.rewritable import KINDS
 from test_framework.migration.rewriter.agreement import Agreement
 from test_framework.migration.rewriter.context import Context
 from test_framework.migration.rewriter.edits import Edits, Positions, apply
-from test_framework.migration.rewriter.events import CannotTell, Finish, Raised
+from test_framework.migration.rewriter.events import CannotTell, Finish, Raised, Trace
+from test_framework.migration.rewriter.http_data import Service
 from test_framework.migration.rewriter.imports import add_statements, is_standard, remove_unused, used_names
 from test_framework.migration.rewriter.local_fixtures import IMPORTS, local_fixture
 from test_framework.migration.rewriter.modules import Module
@@ -79,7 +82,13 @@ def rewrite_file(source: str, report: FileReport | None = None, context: Context
 
 
 def _left_alone(report: FileReport | None) -> list[str]:
-    return [use.category.value for use in report.uses if use.category not in _OURS] if report else []
+    uses = report.uses if report else ()
+    return [use.category.value for use in uses if use.category not in _OURS or _is_faked_elsewhere(use)]
+
+
+def _is_faked_elsewhere(use: MockUse) -> bool:
+    """``responses``, ``respx`` and their like answer below the client, for whoever it asks."""
+    return use.category is Category.HTTP and use.kind not in KINDS and not use.kind.startswith("monkeypatch")
 
 
 def _asks_conftest(source: str, context: Context) -> bool:
@@ -96,6 +105,8 @@ class _File:
         self.positions = Positions(source)
         self.own = {id(node) for node in ast.walk(tree)}
         self.functions = dict(_scopes(tree))
+        # Mocks of somebody else's service, by where they are made.
+        self.foreign: set[int] = set()
         self.fixtures = Fixtures()
         for conftest in context.conftests:
             self.fixtures.add(conftest, conftest.tree.body, foreign=True)
@@ -103,6 +114,10 @@ class _File:
 
     def run(self) -> Rewrite:
         plans = [plan for plan in self._plans() if plan.ours]
+        if self.foreign:
+            others = sorted({*self.plain.left_alone, Category.HTTP.value})
+            number = self.plain.untouched + len(self.foreign)
+            self.plain = replace(self.plain, untouched=number, left_alone=tuple(others))
         if not plans:
             return self._given() if self.context.name == "conftest" else self.plain
         Agreement(self.functions, self.module, self.positions).reach(plans)
@@ -152,6 +167,7 @@ class _File:
                 trace = reading.trace
                 trace.problems.append("the test and what it calls are nested too deep to follow")
             plan = Plan(test, trace, ours=our_roots(trace))
+            self.foreign |= {id(root.node) for root in trace.roots if root.foreign}
             if plan.ours:
                 planner = Planner(
                     plan,
@@ -160,10 +176,21 @@ class _File:
                     schema=self.context.schema,
                     functions=self.functions,
                     visited=reading.machine.visited,
+                    again=partial(self._again, test),
+                    application=self.context.application,
                     asyncio_marked=self.context.asyncio_auto or _is_marked(test.node, test.cls, self.tree),
                 )
                 make_plan(planner)
             yield plan
+
+    def _again(self, test: TestCase, service: Service) -> Trace:
+        """The test as it would go with the answers of ``service``."""
+        library = self.context.library()
+        library.add(self.module)
+        reading = Reading(self.module, library, self.fixtures, test)
+        reading.machine.own_modules += self.context.conftests
+        reading.machine.service = service
+        return reading.run()
 
     def _result(self, plans: list[Plan]) -> Rewrite:
         edits = Edits()
@@ -234,7 +261,8 @@ class _File:
         text = add_statements(text, [], definitions) if definitions else text
         new = ast.parse(text)
         bound = set(Module("", new).imports) | set(Module("", new).definitions)
-        needed = [line for name, line in IMPORTS.items() if name in used_names(new) and name not in bound]
+        read = {node.id for node in ast.walk(new) if isinstance(node, ast.Name)}
+        needed = [line for name, line in IMPORTS.items() if name in read and name not in bound]
         for standard in (False, True):
             text = add_statements(text, [line for line in needed if is_standard(line) is standard], "")
         gone = (used_names(self.tree) - used_names(ast.parse(text))) & set(self.module.imports)

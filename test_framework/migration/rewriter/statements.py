@@ -167,12 +167,17 @@ def _with(machine: Machine, node: ast.stmt, frame: Frame) -> None:
         value = machine.entered(item, frame, is_async=isinstance(block, ast.AsyncWith))
         if item.optional_vars is not None:
             machine.bind(item.optional_vars, value, frame)
+    raised = True
     try:
         # Data can be made within the block, unless the block waits for an error.
         run_block(machine, block.body, frame, top=not expects)
+        raised = False
     except Raised:
         if not expects:
             raise
+    finally:
+        if expects and frame.kind == "test":
+            machine.trace.expected.append((node, raised))
 
 
 def _expects_error(node: ast.expr, frame: Frame) -> bool:
@@ -217,8 +222,10 @@ def _assert(machine: Machine, node: ast.stmt, frame: Frame) -> None:
     value = evaluate(machine, statement.test, frame)
     if machine.refs and frame.kind in _OWN:
         machine.check_refs(statement)
-    elif frame.kind == "test" and isinstance(value, StandIn):
-        machine.problem("a mock itself is asserted")
+    elif frame.kind == "test":
+        machine.trace.asserts.append((statement, truth(value)))
+        if isinstance(value, StandIn):
+            machine.problem("a mock itself is asserted")
 
 
 def _function(machine: Machine, node: ast.stmt, frame: Frame) -> None:

@@ -147,6 +147,10 @@ class Root:
     maker: str = ""
     # The fixture whose value it is.
     given_by: str = ""
+    # Stands in for somebody else's service.
+    foreign: bool = False
+    # Stands in for what a client of a service of ours is answered.
+    answer: bool = False
 
 
 @dataclass(eq=False)
