@@ -149,6 +149,11 @@ class WebSocketConnection:
         await self._connection.close(code, reason)
 
     @property
+    def socket(self) -> ClientConnection:
+        """The connection of the library ``websockets``, for code that is written for it."""
+        return self._connection
+
+    @property
     def closed(self) -> bool:
         return self._connection.close_code is not None
 

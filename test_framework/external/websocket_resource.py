@@ -121,15 +121,26 @@ class WebSocketTestResource:
                 await (await connection.ping())  # the pong comes behind what was sent before it
         return list(self._received)
 
-    async def server_side(self, path: str = "/") -> ServerSideWebSocket:
-        """The server's side of a connection as Starlette's handlers take it; its ``peer`` is the client."""
+    async def received_json(self) -> list[Any]:
+        """The same as Python values. Raises ValueError for a message that is no JSON."""
+        return [json.loads(message) for message in await self.received()]
+
+    async def server_side(self, path: str = "/", *, accept: bool = False) -> ServerSideWebSocket:
+        """The server's side of a connection as Starlette's handlers take it; its ``peer`` is the client.
+
+        Args:
+            accept: it is accepted already, for code that gets it like that.
+        """
         from test_framework.external.websocket_server_side import ServerSideWebSocket
 
         await self.start()
         key = f"{_HANDED_OUT}{len(self._handed_out)}"
         self._handed_out[key] = asyncio.get_running_loop().create_future()
         peer = await self.connect(key)
-        return ServerSideWebSocket(await self._handed_out[key], peer, path)
+        made = ServerSideWebSocket(await self._handed_out[key], peer, path)
+        if accept:
+            await made.accept()
+        return made
 
     async def send_message(self, message: Outgoing) -> None:
         """Send from the client to the server: a dict or list as JSON, ``str`` as text, ``bytes`` as binary."""

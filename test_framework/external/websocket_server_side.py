@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
@@ -29,7 +30,8 @@ class ServerSideWebSocket(WebSocket):
     """A ``starlette.websockets.WebSocket`` over a real socket. ``peer`` is the client at its other end.
 
     What the client shall say can be told before: each time that the server's side wants to receive, the client sends
-    the next of it. The handshake is over before ``accept()``, so a ``close()`` before it is a close with its code, too.
+    the next of it. ``heard`` is what the server's side received, as text and bytes. The handshake is over before
+    ``accept()``, so a ``close()`` before it is a close with its code, too.
 
     Args:
         connection: the server's side of the socket.
@@ -40,6 +42,9 @@ class ServerSideWebSocket(WebSocket):
     def __init__(self, connection: ServerConnection, peer: WebSocketConnection, path: str) -> None:
         self.peer = peer
         self.accepted = False
+        self.heard: list[str | bytes] = []
+        self._told: list[str | bytes] = []
+        self._closing = False
         self._connection = connection
         self._script: deque[Callable[[], Awaitable[None]]] = deque()
         self._begun = False
@@ -54,10 +59,20 @@ class ServerSideWebSocket(WebSocket):
         self._script.append(partial(self.peer.close, code, reason))
 
     async def told(self) -> list[str | bytes]:
-        """What the client got by now and did not receive yet, oldest first."""
+        """What the client got by now, oldest first, apart from what its own ``receive`` gave."""
         with contextlib.suppress(ConnectionClosed):
-            await (await self._connection.ping())
-        return await self.peer.pending()
+            await (await self._connection.ping())  # the pong comes behind what was sent before it
+        self._told += await self.peer.pending()
+        return list(self._told)
+
+    async def told_json(self) -> list[Any]:
+        """The same as Python values. Raises ValueError for a message that is no JSON."""
+        return [json.loads(message) for message in await self.told()]
+
+    async def closed_with(self) -> int | None:
+        """The code that the server's side closed with, as the client got it; ``None``: it did not close."""
+        await self.told()
+        return await self.peer.wait_closed() if self._closing else None
 
     async def _give(self) -> Message:
         """ASGI's ``receive``."""
@@ -71,6 +86,7 @@ class ServerSideWebSocket(WebSocket):
         except ConnectionClosed as end:
             code, reason = (end.rcvd.code, end.rcvd.reason) if end.rcvd else (_NO_STATUS, "")
             return {"type": "websocket.disconnect", "code": code, "reason": reason}
+        self.heard.append(frame)
         return {"type": "websocket.receive", "bytes" if isinstance(frame, bytes) else "text": frame}
 
     async def _take(self, message: Message) -> None:
@@ -79,6 +95,7 @@ class ServerSideWebSocket(WebSocket):
         if kind == "websocket.accept":
             self.accepted = True
         elif kind == "websocket.close":
+            self._closing = True
             await self._connection.close(message.get("code", 1000), message.get("reason") or "")
         elif kind == "websocket.send":
             text, data = message.get("text"), message.get("bytes")

@@ -306,7 +306,8 @@ async def test_what_clients_sent_is_told_in_order_whatever_became_of_it(ws: WebS
             await socket.send(f"{number}")
         assert await ws.received() == [f"{number}" for number in range(40)]
         await socket.send(b"\x00")
-    assert (await ws.received())[40:] == [b"\x00"]
+        await (await ws.connect()).socket.send('{"a": 1}')
+    assert (await ws.received())[40:] == [b"\x00", '{"a": 1}']
 
 
 async def test_a_default_handler_takes_the_place_of_the_echo(ws: WebSocketTestResource) -> None:
@@ -338,6 +339,8 @@ async def test_a_starlette_handler_talks_to_a_real_peer(ws: WebSocketTestResourc
     assert (before, socket.accepted) == (False, True)
     assert codes == [(4000, "enough")]
     assert await socket.told() == ['{"twice":2}', b"\x00", '{"twice":4}', b"\x00"]
+    assert socket.heard == ['{"n": 1}', '{"n": 2}']
+    assert await socket.closed_with() is None
 
 
 async def test_the_peer_sees_how_the_servers_side_closes(ws: WebSocketTestResource) -> None:
@@ -345,15 +348,17 @@ async def test_the_peer_sees_how_the_servers_side_closes(ws: WebSocketTestResour
     await socket.accept()
     await socket.send_text("bye")
     await socket.close(4404, "no such plan")
+    assert await socket.closed_with() == 4404
     assert await socket.told() == ["bye"]
-    assert (socket.peer.close_code, socket.peer.close_reason) == (4404, "no such plan")
+    assert socket.peer.close_reason == "no such plan"
     with pytest.raises(RuntimeError):
         await socket.send_text("once more")
 
 
 async def test_a_server_side_that_sends_to_a_peer_that_left_is_told_so(ws: WebSocketTestResource) -> None:
-    socket = await ws.server_side()
-    await socket.accept()
+    socket = await ws.server_side(accept=True)
+    await socket.send_json([1])
+    assert await socket.told_json() == [[1]]
     await socket.peer.close(1001)
     with pytest.raises(WebSocketDisconnect):
         await socket.send_text("hello")
