@@ -18,8 +18,8 @@ __all__ = ["write_configuration"]
 DISPLAY_NAME = "embedded ClickHouse"
 #: Sources that reach files of the host by themselves. FILE stays: its paths are checked statement by statement.
 _REVOKED_SOURCES = "SQLITE, HIVE, HDFS, JDBC, ODBC"
-#: Engines that run programs or open host files by path.
-_REVOKED_ENGINES = ("Executable", "ExecutablePool", "SQLite", "IcebergLocal", "DeltaLakeLocal", "PaimonLocal", "Hive")
+#: Engines that open host files by path.
+_REVOKED_ENGINES = ("SQLite", "IcebergLocal", "DeltaLakeLocal", "PaimonLocal", "Hive")
 #: Settings that name files of the host to write.
 _CONSTANT_SETTINGS = (
     "output_format_schema",
@@ -28,19 +28,23 @@ _CONSTANT_SETTINGS = (
 )
 
 
-def write_configuration(options: Options, directory: Path, *, user_files: Path) -> Path:
+def write_configuration(options: Options, directory: Path, *, user_files: Path, user_scripts: Path) -> Path:
     """Write the configuration below ``directory``, which is emptied first, and return the main file."""
     shutil.rmtree(directory, ignore_errors=True)
-    for part in ("config.d", "users.d"):
+    for part in ("config.d", "users.d", "functions"):
         (directory / part).mkdir(parents=True)
     main = directory / "config.xml"
     main.write_text(_main(directory, user_files), encoding="utf-8")
     (directory / "users.xml").write_text(_USERS, encoding="utf-8")
-    for part, files in (("config.d", options.config_files), ("users.d", options.users_files)):
+    for part, files in (
+        ("config.d", options.config_files),
+        ("users.d", options.users_files),
+        ("functions", options.function_files),
+    ):
         for number, path in enumerate(files):
             shutil.copyfile(path, directory / part / f"{number:03d}-{path.name}")
     (directory / "config.d" / "zzz-endpoint.xml").write_text(
-        _must_hold(options, directory, user_files), encoding="utf-8"
+        _must_hold(options, directory, user_files, user_scripts), encoding="utf-8"
     )
     (directory / "users.d" / "zzz-endpoint.xml").write_text(_users_must_hold(options), encoding="utf-8")
     return main
@@ -57,12 +61,15 @@ def _main(directory: Path, user_files: Path) -> str:
 """
 
 
-def _must_hold(options: Options, directory: Path, user_files: Path) -> str:
+def _must_hold(options: Options, directory: Path, user_files: Path, user_scripts: Path) -> str:
     memory = options.max_server_memory_usage
+    functions = escape(str(directory / "functions" / "*_function.xml"))
     line = f'  <max_server_memory_usage replace="1">{memory}</max_server_memory_usage>\n' if memory else ""
     return f"""<clickhouse>
   <logger replace="1"><level>none</level></logger>
   <user_files_path replace="1">{escape(str(user_files))}/</user_files_path>
+  <user_scripts_path replace="1">{escape(str(user_scripts))}/</user_scripts_path>
+  <user_defined_executable_functions_config replace="1">{functions}</user_defined_executable_functions_config>
   <users_config replace="1">{escape(str(directory / "users.xml"))}</users_config>
   <user_directories remove="1"/>
   <access_control_improvements><table_engines_require_grant>true</table_engines_require_grant></access_control_improvements>

@@ -21,10 +21,11 @@ __all__ = ["Directories", "open_engine"]
 
 @dataclass(frozen=True, slots=True)
 class Directories:
-    """The parts of ``--path``. ``user_files`` is the only one that statements can name files of."""
+    """The parts of ``--path``. Statements can name files of ``user_files`` and run those of ``user_scripts``."""
 
     data: Path
     user_files: Path
+    user_scripts: Path
     spool: Path
     configuration: Path
 
@@ -41,12 +42,13 @@ class Directories:
         found = Directories(
             data=path / "data",
             user_files=path / "user_files",
+            user_scripts=path / "user_scripts",
             spool=path / "spool",
             configuration=path / "configuration",
             lock=_lock(path / "lock"),
         )
         shutil.rmtree(found.spool, ignore_errors=True)
-        for directory in (found.data, found.user_files, found.spool, found.configuration):
+        for directory in (found.data, found.user_files, found.user_scripts, found.spool, found.configuration):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         return found
 
@@ -70,7 +72,12 @@ def _lock(path: Path) -> int:
 
 def open_engine(options: Options, directories: Directories) -> Engine:
     """Open the engine and make its catalogue look like a server's."""
-    main_file = write_configuration(options, directories.configuration, user_files=directories.user_files)
+    main_file = write_configuration(
+        options,
+        directories.configuration,
+        user_files=directories.user_files,
+        user_scripts=directories.user_scripts,
+    )
     # Relative paths of file() are taken from the working directory of the process.
     os.chdir(directories.user_files)
     engine = Engine(directories.data, config_file=main_file, defaults={})

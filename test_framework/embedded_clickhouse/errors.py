@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from test_framework.embedded_clickhouse.rewrite import without_client
+
 __all__ = ["ENGINE_ERRORS", "ClickHouseError", "http_status", "translate"]
 
 _TEXT = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
@@ -28,6 +30,8 @@ _CODES = {
     501: (48,),
     503: (76, 209, 439),
 }
+#: The names of those that quote the client's text: a NUL in it cuts off the end of the message, where the name stands.
+_NAMES = {62: "SYNTAX_ERROR", 60: "UNKNOWN_TABLE", 47: "UNKNOWN_IDENTIFIER", 46: "UNKNOWN_FUNCTION"}
 #: What the endpoint itself puts into a SELECT; error texts quote statements.
 _OWN_CLAUSE = re.compile(r"\s?INTO OUTFILE '[^']*/spool/result-\d+' APPEND(?:\nFORMAT \w+)?")
 _STATUS = {code: status for status, codes in _CODES.items() for code in codes}
@@ -77,7 +81,7 @@ def translate(error: Exception) -> ClickHouseError:
     text = str(error)
     if isinstance(error, UnicodeDecodeError):
         text = error.object.decode("utf-8", "surrogateescape")
-    text = _OWN_CLAUSE.sub("", text)
+    text = without_client(_OWN_CLAUSE.sub("", text))
     found = _TEXT.search(text)
     if not found:
         return ClickHouseError(1002, "UNKNOWN_EXCEPTION", text)
@@ -91,4 +95,4 @@ def translate(error: Exception) -> ClickHouseError:
             break
         name = suffix.group(1)
         rest = rest[: suffix.start()].rstrip()
-    return ClickHouseError(code, name or "UNKNOWN_EXCEPTION", _NESTED.sub("", rest))
+    return ClickHouseError(code, name or _NAMES.get(code, "UNKNOWN_EXCEPTION"), _NESTED.sub("", rest))

@@ -70,7 +70,10 @@ _PATH_ARGUMENT: dict[bytes, tuple[int, int]] = {
 #: These take the name of a named collection instead of a path.
 _COLLECTIONS = {b"url", b"urlcluster", b"deltalake", b"hudi", b"iceberg", b"paimon"}
 #: They run programs, or reach into the Python process that hosts the engine.
-_PROGRAMS = {b"executable", b"executablepool", b"executable_pool", b"jdbc", b"odbc", b"python"}
+_PROGRAMS = {b"executable_pool", b"jdbc", b"odbc", b"python"}
+#: They run programs that lie in a directory of their own, which the engine sees to; links and folders are not for it.
+_SCRIPTS = {b"executable", b"executablepool"}
+_SCRIPT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?: |\Z)")
 _BEFORE_TABLE = {b"FROM", b"JOIN", b"TABLE", b"INTO", b"DESCRIBE", b"DESC", b","}
 _BEFORE_NEW_NAME = {b"TABLE", b"EXISTS", b"INTO", b"VIEW", b"DICTIONARY"}
 _NETWORK = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -137,10 +140,29 @@ def _statement_refusal(word: bytes, following: bytes) -> Refusal | None:
 
 
 def _program_refusal(found: _Tokens, index: int) -> Refusal | None:
-    if not _is_call(found, index) or found.name(index).lower() not in _PROGRAMS:
+    if not _is_call(found, index):
+        return None
+    called = found.name(index).lower()
+    if called in _SCRIPTS:
+        return _script_refusal(found, index)
+    if called not in _PROGRAMS:
         return None
     name = found.name(index).decode("ascii", "replace")
     return Refusal(497, "ACCESS_DENIED", f"{name} would run a program beside the embedded engine; it is not allowed")
+
+
+def _script_refusal(found: _Tokens, index: int) -> Refusal | None:
+    """``executable('name arguments', …)``; as the source of a dictionary it would be a command line of the shell."""
+    if (found.upper(index - 2), found.upper(index - 1)) == (b"SOURCE", b"("):
+        message = "Dictionaries with executable dictionary source are not allowed to be created from DDL query"
+        return Refusal(482, "DICTIONARY_ACCESS_DENIED", message)
+    command = found.string(index + 2)
+    if command is None or found.upper(index + 3) not in (b",", b")"):
+        return Refusal(497, "ACCESS_DENIED", "The script given to executable must be a literal")
+    if not _SCRIPT.match(command):
+        script = command.partition(" ")[0]
+        return Refusal(1, "UNSUPPORTED_METHOD", f"Executable file {script} must be inside user scripts folder")
+    return None
 
 
 def _is_call(found: _Tokens, index: int) -> bool:

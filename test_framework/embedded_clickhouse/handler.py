@@ -21,6 +21,7 @@ from test_framework.embedded_clickhouse.multipart import ExternalTable, read_mul
 from test_framework.embedded_clickhouse.options import Options
 from test_framework.embedded_clickhouse.pipes import PipePool
 from test_framework.embedded_clickhouse.plan import Planner
+from test_framework.embedded_clickhouse.positions import located
 from test_framework.embedded_clickhouse.query_log import ClientInfo, QueryLog
 from test_framework.embedded_clickhouse.registry import Registry
 from test_framework.embedded_clickhouse.replies import (
@@ -129,7 +130,7 @@ class QueryHandler:
             reply = self._reply(request, query, job, body.statement)
             return await send_result(request, source, reply, release=ending.finish)
         except (ClickHouseError, *ENGINE_ERRORS) as raised:
-            error = raised if isinstance(raised, ClickHouseError) else translate(raised)
+            error = raised if isinstance(raised, ClickHouseError) else located(translate(raised), body.statement)
             raise error from raised
         except (asyncio.CancelledError, OSError):
             error = ClickHouseError(394, "QUERY_WAS_CANCELLED", "Query was cancelled: the client has gone")

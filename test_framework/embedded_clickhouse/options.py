@@ -53,6 +53,7 @@ class Options:
         max_server_memory_usage: bytes for all queries together, 0 for the engine's default.
         config_files: server configuration in ClickHouse's XML, merged in order.
         users_files: profiles and accounts in ClickHouse's XML, merged in order.
+        function_files: definitions of functions that run scripts, in ClickHouse's XML.
         max_concurrent_queries: above it a query is refused with TOO_MANY_SIMULTANEOUS_QUERIES.
         max_body_bytes: largest statement kept in memory; insert data is streamed and has no limit.
         query_log_rows: how many finished queries ``system.query_log`` remembers.
@@ -69,6 +70,7 @@ class Options:
     max_server_memory_usage: int = 0
     config_files: tuple[Path, ...] = ()
     users_files: tuple[Path, ...] = ()
+    function_files: tuple[Path, ...] = ()
     max_concurrent_queries: int = 100
     max_body_bytes: int = 64 << 20
     query_log_rows: int = 10_000
@@ -99,8 +101,9 @@ def parse_options(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         database=str(extra.get("database", environ.get("CLICKHOUSE_DB", ""))),
         max_memory_usage=_bytes("CLICKHOUSE_MAX_MEMORY_USAGE", extra, environ),
         max_server_memory_usage=_bytes("CLICKHOUSE_MAX_SERVER_MEMORY_USAGE", extra, environ),
-        config_files=_xml_files(config_dir, "config.d", ()),
-        users_files=_xml_files(config_dir, "users.d", parsed.users_file),
+        config_files=_xml_files(config_dir, "config.d/*.xml", ()),
+        users_files=_xml_files(config_dir, "users.d/*.xml", parsed.users_file),
+        function_files=_xml_files(config_dir, "*_function.xml", ()),
         max_concurrent_queries=int(extra.get("max_concurrent_queries", 100)),
         query_log_rows=int(extra.get("query_log_rows", 10_000)),
     )
@@ -132,7 +135,10 @@ def _parser() -> argparse.ArgumentParser:
         "max_server_memory_usage, max_concurrent_queries, query_log_rows",
     )
     parser.add_argument(
-        "--config-dir", type=Path, metavar="DIR", help="directory with config.d/*.xml and users.d/*.xml of a server"
+        "--config-dir",
+        type=Path,
+        metavar="DIR",
+        help="directory with config.d/*.xml, users.d/*.xml and *_function.xml of a server",
     )
     parser.add_argument(
         "--users-file", type=Path, action="append", default=[], metavar="FILE.xml", help="profiles; may be repeated"
@@ -183,8 +189,8 @@ def _bytes(variable: str, extra: Mapping[str, object], environ: Mapping[str, str
     return value
 
 
-def _xml_files(config_dir: Path | None, part: str, more: Sequence[Path]) -> tuple[Path, ...]:
-    found = sorted((config_dir / part).glob("*.xml")) if config_dir else []
+def _xml_files(config_dir: Path | None, pattern: str, more: Sequence[Path]) -> tuple[Path, ...]:
+    found = sorted(config_dir.glob(pattern)) if config_dir else []
     missing = [path for path in more if not path.is_file()]
     if config_dir and not config_dir.is_dir():
         missing.append(config_dir)

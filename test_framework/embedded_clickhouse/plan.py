@@ -10,22 +10,24 @@ from pathlib import Path
 
 from test_framework.embedded_clickhouse.bodies import StatementBody
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
-from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError, translate
 from test_framework.embedded_clickhouse.file_settings import check_file_settings
 from test_framework.embedded_clickhouse.guard import forbidden
 from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.inserts import insert_source
 from test_framework.embedded_clickhouse.job import Job
+from test_framework.embedded_clickhouse.kills import Kill
 from test_framework.embedded_clickhouse.lexer import tokens
 from test_framework.embedded_clickhouse.native import BlockRewriter
 from test_framework.embedded_clickhouse.native_output import NativeStream
 from test_framework.embedded_clickhouse.pipes import PipePool
+from test_framework.embedded_clickhouse.positions import empty_query, second_statement
 from test_framework.embedded_clickhouse.registry import Registry
 from test_framework.embedded_clickhouse.request import QueryRequest
 from test_framework.embedded_clickhouse.results import BufferedSource, DocumentSource, NativeSource, Source
-from test_framework.embedded_clickhouse.rewrite import rewrite_query_ids, with_outfile
-from test_framework.embedded_clickhouse.statement import Kind, Statement
-from test_framework.embedded_clickhouse.system_views import kill_queries, with_views
+from test_framework.embedded_clickhouse.rewrite import as_client, with_outfile
+from test_framework.embedded_clickhouse.statement import Kind, Statement, split_statement
+from test_framework.embedded_clickhouse.system_views import with_views
 
 __all__ = ["Planner"]
 
@@ -38,6 +40,7 @@ _SUSPECT = re.compile(
 _KILL_QUERY = re.compile(rb"(?i)kill\s+query\b")
 #: Words that the engine takes for commands of the client program, and obeys silently.
 _NOT_SQL = frozenset({"EXIT", "QUIT", "LOGOUT", "Q", "\\", ":", ""})
+_SYNTAX_ERROR = 62
 _SELECTS = frozenset({"SELECT", "WITH", "FROM", "("})
 #: Without one of these a SELECT gives a single row, as the questions do that clients ask first: no need for a stream.
 _ROWS = re.compile(rb"(?i)from|join|unnest")
@@ -61,14 +64,9 @@ class Planner:
             ClickHouseError: two statements, none, or one that leaves the endpoint's directories.
         """
         if statement.second is not None:
-            raise ClickHouseError(
-                62,
-                "SYNTAX_ERROR",
-                "Syntax error (Multi-statements are not allowed): "
-                f"failed at position {statement.end - statement.start + 1} (end of query)",
-            )
+            raise second_statement(statement)
         if statement.kind is Kind.EMPTY:
-            raise ClickHouseError(62, "SYNTAX_ERROR", "Syntax error: failed at position 1 (end of query)")
+            raise empty_query()
         text = statement.insert.head if statement.insert and not statement.insert.has_select else statement.text
         check_file_settings(text, query.settings, files=self.user_files)
         if statement.verb == "SET" and b"ROLE" in text[:12].upper():
@@ -98,15 +96,16 @@ class Planner:
         if insert is not None and insert.data_offset is not None:
             data_format = query.input_format or insert.format or query.default_format or "TabSeparated"
             return insert_source(job, self.engine, hops, format=data_format, body=body, spool=self.spool)
-        statement = with_views(body.statement)
+        statement = _as_seen_by(job, with_views(body.statement))
         name = self.output_format(statement, query)
         revision = query.revision if name == "Native" else 0
+        plain = body.statement.text
         if statement.verb not in _SELECTS or not statement.has_output:
-            return self._buffered(job, statement, name, hops=hops, revision=revision)
+            return self._buffered(job, statement, name, plain=plain, hops=hops, revision=revision)
         if revision:
             return NativeSource(job, self.engine, hops, stream=NativeStream(job, statement, revision))
         if not _ROWS.search(statement.text):
-            return self._buffered(job, statement, name, hops=hops)
+            return self._buffered(job, statement, name, plain=plain, hops=hops)
         suffix = b"" if statement.format else b"\nFORMAT " + name.encode()
         return DocumentSource(
             job,
@@ -114,23 +113,23 @@ class Planner:
             hops,
             pipes=self.pipes,
             statement=lambda path: with_outfile(statement, path) + suffix,
-            plain=lambda connection: self._query(connection, job, statement.text, name),
+            plain=lambda connection: self._query(connection, job, plain, name),
         )
 
-    def _buffered(self, job: Job, statement: Statement, name: str, *, hops: Hops, revision: int = 0) -> Source:
+    def _buffered(
+        self, job: Job, statement: Statement, name: str, *, plain: bytes, hops: Hops, revision: int = 0
+    ) -> Source:
         sql = statement.text
         kills_queries = _KILL_QUERY.match(sql) is not None
-        if statement.verb == "KILL":
-            sql = rewrite_query_ids(statement.without_format(), self.registry.marker, setting=self.engine.marker)
 
         def run() -> bytes:
             try:
                 connection = job.open(self.engine)
                 if kills_queries:
-                    marker, client_id = self.engine.marker, self.registry.query_id
-                    result = kill_queries(connection, sql, name, params=job.params, marker=marker, client_id=client_id)
+                    kill = Kill(self.registry, self.engine.marker, job.marker)
+                    result = kill.run(connection, statement, name, params=job.params)
                 else:
-                    result = self._query(connection, job, sql, name)
+                    result = self._query(connection, job, sql, name, plain=plain)
                 if statement.kind is Kind.BROKEN or statement.verb in _NOT_SQL:
                     raise _not_sql(statement)
                 job.stats.add_read(result)
@@ -147,14 +146,27 @@ class Planner:
 
         return BufferedSource(run, hops)
 
-    def _query(self, connection: Connection, job: Job, sql: bytes, format: str) -> QueryResult:
+    def _query(
+        self, connection: Connection, job: Job, sql: bytes, format: str, *, plain: bytes | None = None
+    ) -> QueryResult:
+        """Run ``sql``; where it is a syntax error and not what the client sent, ``plain`` for the client's message."""
         try:
             return connection.query(sql, format, params=job.params)
-        except ENGINE_ERRORS:
+        except ENGINE_ERRORS as error:
             if job.session is not None:
                 # What a failed query had written so far would come out in front of the next result.
                 connection.query("SELECT 1 FORMAT Null")
-            raise
+            if plain is None or plain == sql or translate(error).code != _SYNTAX_ERROR:
+                raise
+            return self._query(connection, job, plain, format)
+
+
+def _as_seen_by(job: Job, statement: Statement) -> Statement:
+    """The statement, asking for the client's name and query id where it asks for the engine's."""
+    if statement.verb not in _SELECTS and (statement.insert is None or not statement.insert.has_select):
+        return statement
+    text = as_client(statement.text, user=job.user, query_id=job.query_id)
+    return statement if text == statement.text else split_statement(text)
 
 
 def _makes_a_disk(sql: bytes) -> bool:

@@ -75,6 +75,9 @@ class ReplyHeaders:
         }
 
     def common(self, query_id: str) -> dict[str, str]:
+        if not query_id.isprintable():
+            # A header holds no line ends and the like; undecodable bytes go out as they came.
+            query_id = "".join(sign for sign in query_id if sign.isprintable() or "\udc80" <= sign <= "\udcff")
         return {"X-ClickHouse-Query-Id": query_id, **self._common}
 
 

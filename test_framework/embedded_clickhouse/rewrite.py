@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 from test_framework.embedded_clickhouse.cursor import Cursor
-from test_framework.embedded_clickhouse.lexer import STRING, Token, identifier_text, string_value
+from test_framework.embedded_clickhouse.lexer import STRING, WORD, Token, identifier_text, string_value
 from test_framework.embedded_clickhouse.statement import Statement
 
-__all__ = ["input_to_file", "insert_from_file", "quoted", "rewrite_query_ids", "with_outfile"]
+__all__ = [
+    "as_client",
+    "input_to_file",
+    "insert_from_file",
+    "quoted",
+    "rewrite_query_ids",
+    "with_outfile",
+    "without_client",
+]
+
+_USER = frozenset(b"currentuser user current_user session_user authenticateduser authuser".split())
+_QUERY_ID = frozenset(b"queryid query_id initialqueryid initial_query_id currentqueryid".split())
+#: Without one of these a statement asks neither who nor which query it is.
+_ASKS = re.compile(rb"(?i)user|query_?id")
+_BEFORE_TABLE = frozenset(b". FROM JOIN INTO TABLE FUNCTION".split())
+#: What ``as_client`` puts in, in texts of the engine.
+_PUT_IN = re.compile(r"\('(?:[^'\\]|\\.)*'(?: AS `(\w+\(\))`\)|\) AS `(\w+\(\))`)")
 
 
 class _Edit(NamedTuple):
@@ -59,6 +76,34 @@ def rewrite_query_ids(sql: bytes, mapping: Callable[[str], str], *, setting: str
             continue
         before = [*before[-1:], cursor.advance()]
     return _apply(sql, sorted(edits))
+
+
+def as_client(sql: bytes, *, user: str, query_id: str) -> bytes:
+    """``sql`` with ``currentUser()`` and ``queryID()``, under all their names, answering for the client.
+
+    The engine runs everything as one user and under ids of its own. A call becomes ``('tester' AS `currentUser()`)``,
+    which leaves the names of columns as they were. For SELECT alone: what is created would keep the name for ever.
+    """
+    if not _ASKS.search(sql):
+        return sql
+    edits: list[_Edit] = []
+    cursor = Cursor(sql)
+    while cursor.token is not None:
+        before = cursor.text(cursor.previous).upper()
+        name = cursor.advance()
+        lower = cursor.text(name).lower() if name[0] == WORD else b""
+        if (lower not in _USER and lower not in _QUERY_ID) or before in _BEFORE_TABLE:
+            continue
+        if cursor.accept_sign(b"(") and cursor.sign == b")":
+            value = quoted((user if lower in _USER else query_id).encode("utf-8", "surrogateescape"))
+            text = b"(" + value + b" AS `" + cursor.text(name) + b"()`)"
+            edits.append(_Edit(name[1], cursor.advance()[2], text))
+    return _apply(sql, edits)
+
+
+def without_client(text: str) -> str:
+    """A text of the engine that quotes a statement, with what ``as_client`` put in taken out again."""
+    return _PUT_IN.sub(lambda found: found.group(1) or found.group(2), text) if "()`" in text else text
 
 
 def _mapped(sql: bytes, literal: Token, mapping: Callable[[str], str]) -> bytes:

@@ -33,11 +33,7 @@ class Users:
         # does not exist is compared as well.
         equal = hmac.compare_digest(_digest(password), expected)
         if not (equal and user in self._digests):
-            raise ClickHouseError(
-                516,
-                "AUTHENTICATION_FAILED",
-                f"{user}: Authentication failed: password is incorrect, or there is no user with such name",
-            )
+            raise _refused(f"{user}: Authentication failed: password is incorrect, or there is no user with such name")
         return user
 
 
@@ -45,34 +41,43 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
+def _refused(message: str) -> ClickHouseError:
+    return ClickHouseError(516, "AUTHENTICATION_FAILED", message)
+
+
 def _credentials(headers: Mapping[str, str], arguments: Mapping[str, str]) -> tuple[str, str]:
-    in_headers = "X-ClickHouse-User" in headers or "X-ClickHouse-Key" in headers
-    in_url = "user" in arguments or "password" in arguments
-    basic = headers.get("Authorization")
-    if (basic is not None and (in_headers or in_url)) or (in_headers and in_url):
-        raise ClickHouseError(
-            516,
-            "AUTHENTICATION_FAILED",
-            "Invalid authentication: it is not allowed to use several kinds of credentials simultaneously",
-        )
-    if in_headers:
-        return headers.get("X-ClickHouse-User") or "default", headers.get("X-ClickHouse-Key", "")
-    if basic is not None:
-        return _basic(basic)
-    return arguments.get("user") or "default", arguments.get("password", "")
+    given = []
+    if headers.get("X-ClickHouse-User") or headers.get("X-ClickHouse-Key"):
+        given.append("X-ClickHouse HTTP headers")
+    if headers.get("Authorization") is not None:
+        given.append("Authorization HTTP header")
+    if "user" in arguments or "password" in arguments:
+        given.append("authentication via parameters")
+    if len(given) > 1:
+        raise _refused(f"Invalid authentication: it is not allowed to use {given[0]} and {given[1]} simultaneously")
+    if "quota_key" in arguments and headers.get("X-ClickHouse-Quota"):
+        message = "it is not allowed to use quota key as HTTP header and as parameter simultaneously"
+        raise ClickHouseError(36, "BAD_ARGUMENTS", f"Invalid authentication: {message}")
+    if not given:
+        return "default", ""
+    if given[0].startswith("X-"):
+        user, password = headers.get("X-ClickHouse-User", ""), headers.get("X-ClickHouse-Key", "")
+    elif given[0].startswith("Authorization"):
+        user, password = _basic(headers["Authorization"])
+    else:
+        user, password = arguments.get("user", "default"), arguments.get("password", "")
+    if not user:
+        raise _refused(f"Got an empty user name from {given[0]}")
+    return user, password
 
 
 def _basic(header: str) -> tuple[str, str]:
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
-        raise ClickHouseError(
-            516,
-            "AUTHENTICATION_FAILED",
-            f"Invalid authentication: '{scheme}' HTTP Authorization scheme is not supported",
-        )
+        raise _refused(f"Invalid authentication: '{scheme}' HTTP Authorization scheme is not supported")
     try:
         decoded = base64.b64decode(encoded.strip(), validate=True).decode("utf-8", "surrogateescape")
     except (binascii.Error, ValueError) as error:
-        raise ClickHouseError(516, "AUTHENTICATION_FAILED", "Invalid authentication: bad Basic credentials") from error
+        raise _refused("Invalid authentication: bad Basic credentials") from error
     user, _, password = decoded.partition(":")
-    return user or "default", password
+    return user, password

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from test_framework.embedded_clickhouse.rewrite import (
+    as_client,
     input_to_file,
     insert_from_file,
     quoted,
     rewrite_query_ids,
     with_outfile,
+    without_client,
 )
 from test_framework.embedded_clickhouse.statement import split_statement
 from tests.unit.embedded_clickhouse.engine_child import EngineChild
@@ -130,3 +135,30 @@ def test_an_insert_from_a_file_does_what_the_data_does(engine: EngineChild, tmp_
     statement = split_statement(b"INSERT INTO from_file (a) SETTINGS max_insert_threads=1 VALUES ('x'), ('y'); and")
     engine.query(insert_from_file(statement, str(tmp_path / "data"), "Values"))
     assert engine.query("SELECT * FROM from_file ORDER BY a") == b"x\t7\ny\t7\n"
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT currentUser()", "SELECT ('o\\'x' AS `currentUser()`)"),
+        ("SELECT user ( ), QUERY_ID()", "SELECT ('o\\'x' AS `user()`), ('q' AS `QUERY_ID()`)"),
+        ("SELECT upper(current_user())", "SELECT upper(('o\\'x' AS `current_user()`))"),
+        ("SELECT 1 WHERE initialQueryID() = 'user()'", "SELECT 1 WHERE ('q' AS `initialQueryID()`) = 'user()'"),
+        ("SELECT users(), user, user(1), `user`(), t.user()", None),
+        ("SELECT 'user()', \"user()\", $$user()$$ -- user()", None),
+        ("SELECT * FROM user()", None),
+        ("INSERT INTO user () SELECT 1", None),
+    ],
+)
+def test_calls_that_ask_who_asks_are_answered_and_nothing_else_is(sql: str, expected: str | None) -> None:
+    changed = as_client(sql.encode(), user="o'x", query_id="q").decode()
+    assert changed == (expected or sql)
+    if expected:
+        assert "AS `" not in without_client(f"In scope {changed}")
+
+
+@given(sql=st.text(alphabet="user() ',`\n", max_size=30), user=st.text(max_size=5))
+def test_what_is_put_in_is_taken_out_again(sql: str, user: str) -> None:
+    changed = as_client(sql.encode(), user=user, query_id="q").decode()
+    again = re.sub(r"user\s*\(\s*\)", "user()", sql)
+    assert re.sub(r"user\s*\(\s*\)", "user()", without_client(changed)) == again

@@ -38,6 +38,11 @@ def test_the_right_password_lets_in(headers: dict[str, str], url: dict[str, str]
         (basic("nobody:p:w"), {}),
         (basic("a:p:w"), {"user": "a"}),
         ({"Authorization": "Basic ?"}, {}),
+        (basic(":p:w"), {}),
+        ({"X-ClickHouse-Key": "p:w"}, {}),
+        ({}, {"user": "", "password": "p:w"}),
+        ({"X-ClickHouse-User": "a", "X-ClickHouse-Key": "p:w", **basic("a:p:w")}, {}),
+        ({"X-ClickHouse-User": "a", "X-ClickHouse-Key": "p:w"}, {"password": "p:w"}),
     ],
 )
 def test_anything_else_is_refused_with_one_code(headers: dict[str, str], url: dict[str, str]) -> None:
@@ -53,3 +58,9 @@ def test_a_wrong_name_and_a_wrong_password_get_the_same_words() -> None:
             USERS.authenticate(headers, {})
         texts.add(refused.value.message.removeprefix("a").removeprefix("b"))
     assert len(texts) == 1
+
+
+def test_a_quota_key_given_twice_is_a_bad_argument() -> None:
+    with pytest.raises(ClickHouseError) as refused:
+        USERS.authenticate({**basic("a:p:w"), "X-ClickHouse-Quota": "x"}, {"quota_key": "x"})
+    assert refused.value.code == 36
