@@ -1,7 +1,7 @@
 """A worker process for the fault tests: it leases, and dies where it is told to. Reads one JSON object from stdin.
 
-Keys: ``endpoints``, ``worker``, ``action`` (``hold``, ``cycle``, ``first`` or ``hammer``), ``leases``, and ``die``
-(``module:Class.method:n:when``). Prints one JSON line per event.
+Keys: ``endpoints``, ``worker``, ``action`` (``hold``, ``cycle``, ``first``, ``reap`` or ``hammer``), ``leases``, and
+``die`` (``module:Class.method:n:when``). Prints one JSON line per event.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import random
 import signal
+import socket
 import sys
 import time
 from typing import Any
@@ -83,13 +84,20 @@ async def touch(lease: Lease) -> bool:
         from test_framework.services.redis.client import connect
 
         async with connect(lease.endpoint) as client:
-            return bool(await client.call("SET", "owner", os.getpid(), "NX"))
+            return bool(await client.call("SET", "owner", "somebody", "NX"))
     return True
+
+
+def be_like_all_others() -> None:
+    """As the workers of two machines may be: nothing that a process is known by tells them apart."""
+    random.seed(os.urandom(8))
+    os.getpid = lambda: 4711
+    socket.gethostname = lambda: "twin"
 
 
 async def hammer(make: Any, leases: int) -> None:
     """Many leases, several at a time, over several sessions; each is told with the time it was held."""
-    dice = random.Random(os.getpid())
+    dice = random.Random(random.random())
     left = leases
     while left > 0:
         broker = make()
@@ -126,7 +134,13 @@ def main() -> None:
         identity = Identity(run_id=os.urandom(8).hex(), worker_id=order["worker"], workers=order.get("workers", 1))
         return Broker(endpoints, identity, options=IsolationOptions(pool_size=1, lease_timeout=90))
 
+    if order["action"] == "reap":
+        from test_framework.environment import reap
+
+        asyncio.run(reap(endpoints))
+        return
     if order["action"] == "hammer":
+        be_like_all_others()
         asyncio.run(hammer(make, order["leases"]))
         return
     broker = make()

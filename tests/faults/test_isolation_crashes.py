@@ -239,6 +239,26 @@ async def test_a_drop_that_was_interrupted_is_finished_by_the_reaper(stack: Stac
     assert await leftovers(stack) == NOTHING
 
 
+REAPER = "test_framework.services.reaping:_Reaper"
+
+
+# Before and behind a drop, and between a drop and the books: the fourth question to them.
+@pytest.mark.parametrize("point", ["_drop:1:before", "_ask:4:before", "_drop:1:after"])
+async def test_what_a_killed_reaper_left_is_reclaimed_by_the_next(stack: Stack, point: str) -> None:
+    with worker(stack, action="hold") as process:
+        await asyncio.to_thread(answer, process)
+        process.kill()
+        process.wait()
+    while await live_sessions(stack.endpoints, timeout=10):
+        await asyncio.sleep(0.02)
+    with worker(stack, action="reap", die=f"{REAPER}.{point}") as reaper:
+        code = await asyncio.to_thread(reaper.wait, 60)
+    assert code == -signal.SIGKILL  # the step was reached
+    await reap_until_clean(stack)
+    assert await leftovers(stack) == NOTHING
+    assert await innocents(stack) == [(42,), b"42"]
+
+
 async def test_a_database_with_our_prefix_that_the_ledger_does_not_know_is_never_dropped(stack: Stack) -> None:
     await stack.sql("CREATE DATABASE apes_test_gw0_deadbeef")
     try:
@@ -263,7 +283,9 @@ def held_twice(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
 def run_hammer(stack: Stack, processes: int, leases: int) -> list[dict[str, Any]]:
     with contextlib.ExitStack() as workers:
         running = [
-            workers.enter_context(worker(stack, action="hammer", worker=f"gw{n}", workers=processes, leases=leases))
+            workers.enter_context(
+                worker(stack, action="hammer", worker=f"gw{n // 2}", workers=processes // 2, leases=leases)
+            )
             for n in range(processes)
         ]
         events = []
@@ -277,6 +299,7 @@ def run_hammer(stack: Stack, processes: int, leases: int) -> list[dict[str, Any]
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("leases", [60, pytest.param(500, marks=pytest.mark.slow)])
 async def test_no_lease_is_ever_handed_out_twice(stack: Stack, leases: int) -> None:
+    # Two runs of four workers each, whose workers, process ids and hosts have the same names.
     events = await asyncio.to_thread(run_hammer, stack, 8, leases)
     assert [event for event in events if "shared" in event] == []
     assert len(events) == 8 * leases

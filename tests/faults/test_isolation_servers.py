@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -120,16 +121,20 @@ async def test_a_database_that_was_written_to_before_a_crash_is_never_taken_for_
     assert (lease.name,) not in ready
 
 
-async def test_when_connections_are_exhausted_the_message_names_the_holders(broker: Broker, stack: Stack) -> None:
-    await broker.arelease(await broker.aacquire("redis"))
+async def all_connections(stack: Stack) -> list[asyncpg.Connection[asyncpg.Record]]:
+    """Every connection that is to be had."""
     hoard = []
-    try:
+    with contextlib.suppress(asyncpg.TooManyConnectionsError):
         while True:
             hoard.append(
                 await asyncpg.connect(stack.endpoints.postgres.dsn, server_settings={"application_name": "greedy-app"})
             )
-    except asyncpg.TooManyConnectionsError:
-        pass
+    return hoard
+
+
+async def test_when_connections_are_exhausted_the_message_names_the_holders(broker: Broker, stack: Stack) -> None:
+    await broker.arelease(await broker.aacquire("redis"))
+    hoard = await all_connections(stack)
     try:
         with pytest.raises(ServiceUnavailable) as caught:
             await broker.aacquire("postgres")
@@ -142,6 +147,27 @@ async def test_when_connections_are_exhausted_the_message_names_the_holders(brok
         for connection in hoard:
             await connection.close()
     assert await broker.aacquire("postgres", timeout=30)
+
+
+async def test_a_reaper_waits_for_a_connection_where_all_are_taken_and_not_for_ever(
+    broker: Broker, stack: Stack
+) -> None:
+    await broker.arelease(await broker.aacquire("redis"))  # so that there are books
+    await stack.sql(
+        "INSERT INTO isolation.sessions (id, run_id, worker_id, host, pid) VALUES (7, 'dead', 'gw9', 'x', 1)"
+    )
+    hoard = await all_connections(stack)
+    try:
+        with pytest.raises(ServiceUnavailable, match="POSTGRES_MAX_CONNECTIONS"):
+            await reap(stack.endpoints, timeout=1.0)
+        reaping = asyncio.create_task(reap(stack.endpoints, timeout=60.0))
+        done, _ = await asyncio.wait([reaping], timeout=0.3)
+        assert not done
+        await hoard.pop().close()
+        assert (await reaping).sessions == 1
+    finally:
+        for connection in hoard:
+            await connection.close()
 
 
 async def test_a_limit_of_connections_to_one_database_is_told_as_such(broker: Broker, stack: Stack) -> None:
@@ -228,14 +254,72 @@ async def test_a_service_that_nobody_answers_for_is_named(stack: Stack, service:
     await asyncio.to_thread(broker.close)
 
 
-@pytest.mark.parametrize("service", ["postgres", "redis", "clickhouse"])
-async def test_a_wrong_password_is_refused_at_once_and_never_shown(stack: Stack, service: str) -> None:
-    endpoint = replace(getattr(stack.endpoints, service), password=Secret("wrong-canary"))
+WRONG = {"password": Secret("wrong-canary")}
+STRANGER = {"user": "stranger"}
+
+
+@pytest.mark.parametrize(
+    ("service", "wrong", "setting"),
+    [
+        ("postgres", WRONG, "TEST_POSTGRES_PASSWORD"),
+        ("postgres", STRANGER, "TEST_POSTGRES_USER"),
+        ("postgres", {"user": "barred"}, "TEST_POSTGRES_USER"),
+        ("redis", WRONG, "TEST_REDIS_PASSWORD"),
+        ("redis", {"password": Secret("")}, "TEST_REDIS_PASSWORD"),
+        ("clickhouse", WRONG, "TEST_CLICKHOUSE_PASSWORD"),
+        ("clickhouse", STRANGER, "TEST_CLICKHOUSE_USER"),
+    ],
+)
+async def test_wrong_credentials_are_refused_at_once_and_never_shown(
+    stack: Stack, postgres: tuple[PostgresEndpoint, Path], service: str, wrong: dict[str, object], setting: str
+) -> None:
+    if wrong == {"user": "barred"}:  # who is not let in whatever the password
+        access = postgres[1] / "data" / "pg_hba.conf"
+        access.write_text("host all barred 127.0.0.1/32 reject\n" + access.read_text())
+        await as_superuser(stack.endpoints.postgres, "SELECT pg_reload_conf()")
+    endpoint = replace(getattr(stack.endpoints, service), **wrong)
     broker = Broker(replace(stack.endpoints, **{service: endpoint}), Identity(run_id="d" * 16), options=IMPATIENT)
-    with pytest.raises(AuthenticationRefused, match=f"TEST_{service.upper()}_PASSWORD") as caught:
+    with pytest.raises(AuthenticationRefused, match=setting) as caught:
         await broker.aacquire(service)
     assert "canary" not in str(caught.value)
     await asyncio.to_thread(broker.close)
+
+
+async def template_of(stack: Stack) -> str:
+    ((name,),) = await stack.sql("SELECT datname FROM pg_database WHERE datname LIKE 'tf_template%'")
+    return str(name)
+
+
+async def test_a_template_that_is_gone_is_told_with_how_to_get_it_back(broker: Broker, stack: Stack) -> None:
+    template = await template_of(stack)
+    await stack.sql(f"ALTER DATABASE {template} RENAME TO away")
+    try:
+        with pytest.raises(ServiceUnavailable, match="make test-seed") as caught:
+            await broker.aacquire("postgres")
+        assert f"its template {template} is gone" in str(caught.value)
+    finally:
+        await stack.sql(f"ALTER DATABASE away RENAME TO {template}")
+    assert await broker.aacquire("postgres", timeout=30)
+
+
+async def test_who_sits_in_the_template_is_named(stack: Stack) -> None:
+    template = await template_of(stack)
+    await reap(stack.endpoints, pool=True, timeout=10)
+    broker = Broker(stack.endpoints, Identity(run_id="a" * 16), options=IsolationOptions(pool_size=0))
+    await broker.arelease(await broker.aacquire("postgres"))
+    endpoint = replace(stack.endpoints.postgres, database=template)
+    with pytest.raises(asyncpg.ObjectNotInPrerequisiteStateError):
+        await asyncpg.connect(endpoint.dsn)  # it takes more than a connection to get there
+    await stack.sql(f"ALTER DATABASE {template} ALLOW_CONNECTIONS true")
+    sitter = await asyncpg.connect(endpoint.dsn, server_settings={"application_name": "sitter"})
+    try:
+        with pytest.raises(ServiceUnavailable, match=rf"sitter \(pid {sitter.get_server_pid()}, 127.0.0.1\)"):
+            for _ in range(2):
+                await broker.aacquire("postgres")
+    finally:
+        await sitter.close()
+        await stack.sql(f"ALTER DATABASE {template} ALLOW_CONNECTIONS false")
+        await asyncio.to_thread(broker.close)
 
 
 async def as_superuser(endpoint: PostgresEndpoint, *statements: str) -> None:

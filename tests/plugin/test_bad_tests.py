@@ -26,6 +26,7 @@ def test_every_misuse_leaves_the_next_test_clean(project: Project) -> None:
         import asyncpg
         import psycopg
         import pytest
+        import pytest_asyncio
 
         async def test_it_forgets_a_transaction(real_postgres):
             await real_postgres.transaction().start()
@@ -42,6 +43,22 @@ def test_every_misuse_leaves_the_next_test_clean(project: Project) -> None:
             await real_postgres.execute("BEGIN")
             await real_postgres.execute("INSERT INTO users (email) VALUES ('left@example.com')")
             await real_postgres.execute("COMMIT")
+
+        @pytest_asyncio.fixture
+        async def careless(real_postgres):
+            await real_postgres.execute("BEGIN")
+            await real_postgres.execute("DELETE FROM backend.messages")
+            await real_postgres.execute("SELECT pg_advisory_lock(2)")
+            await real_postgres.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+
+        async def test_its_fixture_forgets_a_transaction_and_locks(careless, real_postgres):
+            assert await real_postgres.fetchval("SELECT count(*) FROM messages") == 0
+
+        async def test_the_time_that_it_gives_a_statement_is_up(real_postgres):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await real_postgres.execute("SELECT pg_sleep(60)")
+            assert await real_postgres.fetchval("SELECT count(*) FROM messages") > 0
 
         async def test_nothing_was_left_by_the_commit(real_postgres):
             assert await real_postgres.fetchval("SELECT count(*) FROM users WHERE email = 'left@example.com'") == 0

@@ -17,7 +17,13 @@ from test_framework.errors import ServiceUnavailable
 from test_framework.isolation.names import Names
 from test_framework.services.postgres.client import CONTROL_DATABASE, ask, connect, quote_identifier, quote_literal
 from test_framework.services.postgres.control import read_record
-from test_framework.services.postgres.databases import Connection, clone_database, drop_database, empty_database
+from test_framework.services.postgres.databases import (
+    Connection,
+    clone_database,
+    drop_database,
+    empty_database,
+    sessions_in,
+)
 from test_framework.services.postgres.ledger import PostgresLedger
 from test_framework.services.postgres.patience import LOST, is_lost, patiently
 from test_framework.services.postgres.residents import Residents, wanted_by_others
@@ -159,6 +165,15 @@ class PostgresClones:
         except asyncpg.DuplicateDatabaseError:  # the first attempt had got further than we were told
             await drop_leased_database(connection, self._endpoint, name, Deadline.after(self._timeout))
             await clone_database(connection, template, name)
+        except asyncpg.ObjectInUseError as error:
+            sitting = ", ".join(map(str, await sessions_in(connection, template)))
+            raise ServiceUnavailable(
+                f"the template {template} cannot be copied while somebody is connected to it",
+                service="test-postgres",
+                where=self._endpoint.address,
+                cause=sitting or "whoever it was has left",
+                fix=f"end that session, then: ALTER DATABASE {template} ALLOW_CONNECTIONS false",
+            ) from error
         except asyncpg.InsufficientPrivilegeError as error:
             raise ServiceUnavailable(
                 f"the role {self._endpoint.user} may not create databases",
