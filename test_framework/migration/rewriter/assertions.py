@@ -23,6 +23,7 @@ from test_framework.migration.rewriter.sql import Statement, read_sql
 from test_framework.migration.rewriter.sql_lines import sql_assertion, sql_not_called, sql_total
 from test_framework.migration.rewriter.values import ArgRef, Const, CountRef, DictV, ListV, Value
 from test_framework.migration.rewriter.wanted import is_any, said
+from test_framework.migration.rewriter.websocket_checks import websocket_assertion
 
 if TYPE_CHECKING:
     from test_framework.migration.rewriter.plan import Planner
@@ -42,6 +43,8 @@ class Assertions:
         """Statements at the test's beginning, statements instead of the assertion, expressions within it."""
         if check.root.kind == "http" and self.planner.data.http is not None:
             return http_assertion(check, self.planner.data.http)
+        if id(check.root) in self.planner.data.sockets:
+            return websocket_assertion(check, self.planner.data.sockets[id(check.root)])
         if check.what == "refs":
             return self._refs(check)
         ops = self._ops(check)

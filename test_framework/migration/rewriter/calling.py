@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from test_framework.migration.rewriter import pure
@@ -60,8 +61,10 @@ _HARMLESS = frozenset(
         "json.dumps",
     ]
 )
+_EXCEPTIONS = ("Error", "Exception", "Timeout", "WebSocketDisconnect", "ConnectionClosed", "ConnectionClosedOK")
 _RUNNERS = ("asyncio.run", "anyio.run")
 _GATHERERS = ("asyncio.gather", "asyncio.wait_for", "asyncio.create_task", "asyncio.shield")
+_TEXTS = ("isoformat", "strftime", "hex")
 _OWN = ("test", "fixture", "setup")
 
 
@@ -189,7 +192,7 @@ def _call_method(machine: Machine, method: BoundMethod, given: Arguments, node: 
             return call_function(machine, made, given.args if plain else [owner, *given.args], given.kwargs, given)
         return UNKNOWN
     if isinstance(owner, Sym):
-        return Sym("", pure=False, pytype=owner.pytype)
+        return Sym("", pure=False, pytype="str" if method.name in _TEXTS else owner.pytype)
     return pure.method_call(owner, method.name, given.args, given.kwargs)
 
 
@@ -208,8 +211,9 @@ def _call_elsewhere(machine: Machine, function: Value, given: Arguments, node: a
         return ListV(given.args) if name == "asyncio.gather" else (given.args or [UNKNOWN])[0]
     if name.endswith("mock.call"):
         return ListV([ListV(given.args, "tuple"), DictV(dict(given.kwargs))], "call")
-    if isinstance(function, ModuleV) and name.endswith(("Error", "Exception", "Timeout")):
-        return function  # an exception says what it is by its class
+    if isinstance(function, ModuleV) and name.endswith(_EXCEPTIONS):
+        # An exception says what it is by its class.
+        return replace(function, arguments=(*given.args, *given.kwargs.values()))
     _escapes(machine, name, given, node)
     text = ast.unparse(node) if frame.kind == "test" else None
     if isinstance(function, ModuleV):

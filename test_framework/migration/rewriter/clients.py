@@ -11,6 +11,7 @@ from test_framework.migration.rewriter.http_requests import is_request
 from test_framework.migration.rewriter.kinds import normal
 from test_framework.migration.rewriter.values import Const, ListV, Root, StandIn, Value
 from test_framework.migration.rewriter.wanted import Client
+from test_framework.migration.rewriter.websocket_data import Socket, opened_by
 
 if TYPE_CHECKING:
     from test_framework.migration.rewriter.plan import Planner
@@ -35,6 +36,8 @@ def client_of(planner: Planner, kind: str, root: Root) -> Client:
         for op in planner.trace.ops
         if op.root.kind == kind and normal(op.path)[1] not in (None, "pipeline", "transaction", "acquire", "close")
     ]
+    if kind == "websocket":
+        return Client(_socket_name(planner, root))
     if kind == "http":
         return _http_client(planner)
     direct = [op for op in ops if normal(op.path)[0] != "pipeline" and not is_pipeline(planner.trace, op.root)]
@@ -48,6 +51,16 @@ def client_of(planner: Planner, kind: str, root: Root) -> Client:
     if kind == "postgres" and _is_pool(planner, root):
         return Client("real_pool")
     return Client({"postgres": "real_postgres", "clickhouse": "real_clickhouse"}[kind])
+
+
+def _socket_name(planner: Planner, root: Root) -> str:
+    """One name for all connections, as long as they are handed over; that of the connection for what opens it."""
+    if root.how == "call":
+        return "isolated_websocket"
+    opened = opened_by(root)
+    if opened is None:
+        raise CannotTell("a patch puts the WebSocket in: let the code under test connect to isolated_websocket.url")
+    return Socket(planner, opened).name
 
 
 def _http_client(planner: Planner) -> Client:

@@ -133,6 +133,8 @@ class Trace:
     asserts: list[tuple[ast.Assert, bool | None]] = field(default_factory=list)
     # Whether each block that waits for an error gets one.
     expected: list[tuple[ast.stmt, bool]] = field(default_factory=list)
+    # The code in sight serves WebSockets.
+    serves: bool = False
     # What ends the test.
     raised: str = ""
     depends: dict[str, set[str]] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from test_framework.migration.rewriter.wanted import Client
 if TYPE_CHECKING:
     from test_framework.migration.rewriter.plan import Planner
 
-__all__ = ["hand_in"]
+__all__ = ["hand_in", "only_given"]
 
 
 def hand_in(planner: Planner) -> None:
@@ -22,16 +22,18 @@ def hand_in(planner: Planner) -> None:
             _drop(planner, root)
             continue
         client = planner.clients[id(root)]
+        if root.kind == "websocket":
+            continue
         if root.parent is not None or root.how != "call":
             continue
         _bindings(planner, root, client)
-        if _only_given(planner, root):
+        if only_given(planner, root):
             if "::" not in root.scope:
                 planner.plan.provided.add(root.scope)
             continue
         _replace_making(planner, root, client)
     for (scope, name), value in planner.trace.aliases.items():
-        if value.root.kind is None or value.root.answer or scope != planner.scope:
+        if value.root.kind in (None, "websocket") or value.root.answer or scope != planner.scope:
             continue
         through, _ = normal((*value.path, "x"))
         if value.path[-1:] != ("()",) and not through:
@@ -43,7 +45,7 @@ def _drop(planner: Planner, root: Root) -> None:
     """The mock of an answer goes, since the service answers."""
     if root.parent is not None:
         return
-    if _only_given(planner, root):
+    if only_given(planner, root):
         if "::" not in root.scope:
             planner.plan.provided.add(root.scope)
         parameters = [each.arg for each in planner.test.args.args]
@@ -58,7 +60,7 @@ def _drop(planner: Planner, root: Root) -> None:
     planner.delete(statement, root.scope)
 
 
-def _only_given(planner: Planner, root: Root) -> bool:
+def only_given(planner: Planner, root: Root) -> bool:
     """Whether a fixture does nothing but to make this mock, prepare it and hand it over."""
     if not root.given_by or root.given_by != root.scope:
         return False
@@ -79,9 +81,9 @@ def _bindings(planner: Planner, root: Root, client: Client) -> None:
     for (scope, name), bound in planner.trace.bindings.items():
         if bound is not root:
             continue
-        if scope == root.scope and _only_given(planner, root):
+        if scope == root.scope and only_given(planner, root):
             continue
-        if scope == planner.scope and root.given_by and not _only_given(planner, root):
+        if scope == planner.scope and root.given_by and not only_given(planner, root):
             # The fixture does more than to give the mock: the test goes on asking for it.
             planner.edit(scope).want(client.name)
             continue

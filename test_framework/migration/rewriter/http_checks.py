@@ -11,6 +11,7 @@ from test_framework.migration.rewriter.events import CannotTell, Check
 from test_framework.migration.rewriter.http_data import HttpProof
 from test_framework.migration.rewriter.http_model import MADE
 from test_framework.migration.rewriter.http_requests import Request, request_of
+from test_framework.migration.rewriter.references import references
 from test_framework.migration.rewriter.values import ArgRef, Const, CountRef, DictV, ListV, Value, emit, repr_of
 from test_framework.migration.rewriter.wanted import is_any, said
 
@@ -208,7 +209,7 @@ def _is_text(value: Value) -> bool:
 def http_assertion(check: Check, proof: HttpProof) -> tuple[list[str], list[str], list[tuple[ast.expr, str]]]:
     """Statements at the test's beginning, statements instead of the assertion, expressions within it."""
     if check.what == "refs":
-        return [], [], [_reference(node, ref, check, proof) for node, ref in _references(check)]
+        return [], [], [_reference(node, ref, check, proof) for node, ref in references(check)]
     if check.what in ("assert_not_called", "assert_not_awaited"):
         return [], _not_called(check, proof), []
     if check.what in ("assert_has_calls", "assert_has_awaits"):
@@ -221,21 +222,3 @@ def http_assertion(check: Check, proof: HttpProof) -> tuple[list[str], list[str]
 def _reference(node: ast.expr, ref: ArgRef | CountRef, check: Check, proof: HttpProof) -> tuple[ast.expr, str]:
     of = replace(check, root=ref.root, path=ref.path)
     return node, _count(ref, of, proof) if isinstance(ref, CountRef) else _argument(ref, of, proof)
-
-
-def _references(check: Check) -> list[tuple[ast.expr, ArgRef | CountRef]]:
-    """The counts of an ``assert``, and the largest parts of it that are arguments of calls."""
-    found: list[tuple[ast.expr, ArgRef | CountRef]] = []
-    for outer, value in check.refs:
-        if isinstance(value, CountRef):
-            found.append((outer, value))
-            continue
-        inside = {id(part) for part in ast.walk(outer)}
-        arguments = [(node, each) for node, each in check.parts if id(node) in inside and isinstance(each, ArgRef)]
-        ones = [(node, each) for node, each in arguments if each.part == "one"]
-        within = {id(part) for node, _ in ones for part in ast.walk(node) if part is not node}
-        ones = [(node, each) for node, each in ones if id(node) not in within]
-        if not ones:
-            raise CannotTell("the arguments of a call are asserted in a way that is not understood")
-        found += ones
-    return found

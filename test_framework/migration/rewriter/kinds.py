@@ -120,6 +120,9 @@ _CLICKHOUSE = frozenset({"execute", "query", "command", "insert", "close", "get_
 HTTP_METHODS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "request"})
 _HTTP = HTTP_METHODS | {"close", "aclose", "headers", "cookies", "base_url", "stream", "send", "build_request"}
 
+_WEBSOCKET_ONLY = frozenset({"send_json", "receive_json", "send_text", "receive_text", "send_bytes", "receive_bytes"})
+_WEBSOCKET = _WEBSOCKET_ONLY | {"send", "recv", "receive", "accept", "close", "iter_json", "iter_text", "client_state"}
+
 # How a connection is reached from a pool, and a batch from a client.
 _PREFIXES = (
     ("acquire", "()", "__aenter__", "()"),
@@ -146,6 +149,8 @@ def kind_of(root: Root, methods: Iterable[str], *, asks_urls: bool = False) -> s
     used = set(methods)
     if asks_urls and used <= _HTTP:
         return "http"
+    if used & _WEBSOCKET_ONLY and used <= _WEBSOCKET:
+        return "websocket"
     for text in (root.spec, root.target, " ".join([*root.names, root.given_by])):
         found = _by_words(words(text), used)
         if found:
@@ -164,7 +169,7 @@ def _by_words(said: set[str], used: set[str]) -> str | None:
         return "clickhouse"
     if said & {"asyncpg", "postgres", "postgresql", "pg", "psycopg"}:
         return "postgres"
-    if said & {"websocket", "ws", "websockets"}:
+    if said & {"websocket", "ws", "websockets"} or (said & {"socket"} and used & {"recv", "send", "accept"}):
         return "websocket"
     if said & {"httpx", "aiohttp"} or {"http", "client"} <= said or {"http", "session"} <= said:
         return "http"

@@ -85,6 +85,11 @@ class Library:
     def add(self, module: Module) -> None:
         self._found[module.name] = module
 
+    @property
+    def known(self) -> list[Module]:
+        """The modules that were looked up and are there."""
+        return [module for module in self._found.values() if module is not None]
+
     def find(self, name: str) -> Module | None:
         """The module called ``name``, if a readable source file of ours is there."""
         if not name:

@@ -58,7 +58,8 @@ def _no_patch(patch: Patch) -> None:
 def _setattr(planner: Planner, holder: str, patch: Patch, root: Root, scope: str) -> list[str]:
     text = replacement(planner, root)
     edit = planner.edit(scope)
-    edit.want(planner.clients[id(root)].name)
+    if root.kind != "websocket":
+        edit.want(planner.clients[id(root)].name)
     if text.startswith("async:"):
         name = f"get_{text[6:]}"
         return [

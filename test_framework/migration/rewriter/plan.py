@@ -18,11 +18,11 @@ from test_framework.migration.rewriter.roots import Plan, our_roots
 from test_framework.migration.rewriter.schema import Schema
 from test_framework.migration.rewriter.values import Root
 from test_framework.migration.rewriter.wanted import Client, Seeds
+from test_framework.migration.rewriter.websocket_making import connect
 
 __all__ = ["Plan", "Planner", "make_plan", "our_roots"]
 
 _SETUPS = ("setup_method", "setup")
-_SUPPORTED = ("postgres", "redis", "clickhouse", "http")
 
 
 class Planner:
@@ -64,6 +64,7 @@ class Planner:
         self._place(self.data.seeds())
         self._assert()
         hand_in(self)
+        connect(self)
         self._remove_setups()
         replace_patches(self)
         self._one_meaning()
@@ -88,8 +89,6 @@ class Planner:
         if self.plan.test.cls is not None and is_unittest(self.plan.test.cls):
             raise CannotTell("a unittest class takes no fixtures as parameters: make it a plain class first")
         for root in self.plan.ours:
-            if root.kind not in _SUPPORTED:
-                raise CannotTell(_ADVICE[root.kind or "http"])
             if root.escapes:
                 raise CannotTell(f"{root.escapes[0]} takes the mock and its source is not in sight from here")
             if root.scope in ("<module>", "<class>"):
@@ -103,7 +102,7 @@ class Planner:
             by_kind.setdefault(root.kind or "", []).append(root)
         for kind, everyone in by_kind.items():
             roots = [root for root in everyone if not root.answer]
-            if len({family_of(self, root) for root in roots}) > 1:
+            if kind != "websocket" and len({family_of(self, root) for root in roots}) > 1:
                 raise CannotTell(f"several mocks stand in for {kind}: a person must say which is which")
             for root in roots:
                 self.clients[id(root)] = client_of(self, kind, root)
@@ -199,8 +198,10 @@ class Planner:
             self.edits.exprs[self.positions.span(call)] = f"await {inner}"
         kinds = sorted({root.kind or "" for root in self.plan.ours})
         for kind in kinds:
-            client = self.asker(kind)
-            edit.want(client.name)
+            if kind == "websocket":
+                edit.want("isolated_websocket")  # which needs no service
+                continue
+            edit.want(self.asker(kind).name)
             edit.decorators_on.append(f"pytest.mark.requires_{kind}")
         for name in sorted(self.data.fixtures):
             edit.want(name)
@@ -232,11 +233,6 @@ def _first_statement(node: Function) -> ast.stmt:
         isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     )
     return body[1] if is_text and len(body) > 1 else first
-
-
-_ADVICE = {
-    "websocket": "take real_websocket_client and let a real handler answer: a person must say which",
-}
 
 
 def make_plan(planner: Planner) -> None:

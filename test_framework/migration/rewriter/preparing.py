@@ -14,6 +14,7 @@ from test_framework.migration.rewriter.sql_data import SqlSeeds
 from test_framework.migration.rewriter.sql_lines import sql_lines
 from test_framework.migration.rewriter.values import Const, Root, Value
 from test_framework.migration.rewriter.wanted import Client, Seeds
+from test_framework.migration.rewriter.websocket_data import Socket
 
 if TYPE_CHECKING:
     from test_framework.migration.rewriter.plan import Planner
@@ -39,6 +40,8 @@ class Prepared:
             ClickHouseSeeds(Client("real_clickhouse"), shipped_schema("clickhouse")) if "clickhouse" in kinds else None
         )
         roots = [root for root in planner.plan.ours if root.kind == "http"]
+        sockets = [root for root in planner.plan.ours if root.kind == "websocket" and root.how == "call"]
+        self.sockets = {id(root): Socket(planner, root) for root in sockets}
         self.http = self._proof(roots) if roots else None
 
     def seeds(self) -> Seeds:

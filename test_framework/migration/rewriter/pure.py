@@ -19,6 +19,7 @@ from test_framework.migration.rewriter.values import (
     DictV,
     ListV,
     ModuleV,
+    StandIn,
     Sym,
     Value,
     emit,
@@ -94,8 +95,11 @@ def method_call(owner: Value, name: str, args: Sequence[Value], kwargs: dict[str
     if isinstance(owner, DictV):
         return _dict_method(owner, name, args)
     if isinstance(owner, ListV):
-        if name == "append" and args:
+        if name in ("append", "add") and args:
             owner.items.append(args[0])
+            return Const(None)
+        if name in ("remove", "discard") and args and isinstance(args[0], StandIn):
+            owner.items[:] = [each for each in owner.items if not _is_it(each, args[0])]
             return Const(None)
         if name == "extend" and args and isinstance(args[0], ListV):
             owner.items += args[0].items
@@ -109,6 +113,10 @@ def method_call(owner: Value, name: str, args: Sequence[Value], kwargs: dict[str
             or UNKNOWN
         )
     return UNKNOWN
+
+
+def _is_it(one: Value, other: StandIn) -> bool:
+    return isinstance(one, StandIn) and one.root is other.root and one.path == other.path
 
 
 def _join(owner: Const, items: ListV) -> Value:
@@ -125,6 +133,8 @@ def _dict_method(owner: DictV, name: str, args: Sequence[Value]) -> Value:
         return ListV([wrap(key) for key in owner.items])
     if name == "values":
         return ListV(list(owner.items.values()))
+    if name == "setdefault" and args and isinstance(args[0], Const):
+        return owner.items.setdefault(args[0].value, args[1] if len(args) > 1 else Const(None))
     if name == "copy":
         return DictV(dict(owner.items))
     if name == "update" and args and isinstance(args[0], DictV):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +28,7 @@ from test_framework.migration.rewriter.values import (
 __all__ = ["FixtureDef", "Function", "TestCase", "find_tests", "read_test"]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+_SERVER_SIDE = re.compile(r"(fastapi|starlette)(\.websockets)?\.WebSocket")
 _SETUPS = ("setup_method", "setUp", "asyncSetUp", "setup")
 
 
@@ -145,6 +147,10 @@ class Reading:
             pass
         except Raised as error:
             self.trace.raised = error.name or "an error"
+        origins = {origin for module in self.machine.library.known for origin in module.imports.values()}
+        self.trace.serves = any(
+            re.fullmatch(r"(fastapi|starlette)(\.websockets)?\.WebSocket", each) for each in origins
+        )
         return self.trace
 
     def _run(self) -> None:

@@ -269,7 +269,13 @@ class _File:
         return remove_unused(text, gone)
 
 
-_GIVES = {"postgres": "real_postgres", "redis": "real_redis", "clickhouse": "real_clickhouse"}
+_GIVES = {
+    "postgres": "real_postgres",
+    "redis": "real_redis",
+    "clickhouse": "real_clickhouse",
+    "http": "real_http_client",
+    "websocket": "isolated_websocket",
+}
 
 
 def _mocks_of_ours(text: str, name: str) -> bool:

@@ -103,6 +103,8 @@ class ModuleV(Value):
 
     name: str
     module: Module | None = None
+    # What an exception was made with.
+    arguments: tuple[Value, ...] = ()
 
 
 @dataclass(eq=False)
