@@ -48,6 +48,12 @@ class ClientConnection(web.RequestHandler):
         finally:
             self.body, self.fresh = None, False
 
+    def abandon(self) -> None:
+        """Close behind the answer, without waiting for the rest of a body that does not come."""
+        if self.body is not None and not self.body.is_eof():
+            self.body.feed_eof()
+            self.close()
+
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client sends no more. If its body is not complete, it never will be, and the client still listens."""
         self.ended = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from aiohttp import web
 
 from test_framework.embedded_clickhouse.connections import ClientConnection
@@ -34,7 +36,10 @@ class Endpoint:
         connection = request.protocol
         assert isinstance(connection, ClientConnection)
         with connection.answering(request):
-            return await self._answer(request)
+            response = await self._answer(request)
+            if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                connection.abandon()
+            return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path, arguments, raw_query = request.raw_path.partition("?")
