@@ -10,10 +10,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from test_framework.migration.categories import of_imports
+from test_framework.migration.categories import certain, of_imports, of_layers
 from test_framework.migration.collecting import Collector
 from test_framework.migration.facts import FileFacts, RawUse, empty
-from test_framework.migration.model import Form
+from test_framework.migration.model import Category, Form
 from test_framework.migration.pending import Pending
 from test_framework.migration.scopes import Scope
 from test_framework.migration.visitor import Visitor
@@ -125,6 +125,7 @@ def _finish(visitor: Visitor) -> None:
             holders.setdefault(name, []).append(use)
     for use in visitor.uses:
         _place(use, holders)
+    _link(visitor, holders)
     for scope, name, form in visitor.started:
         for use in _held(holders, name, scope):
             if use.family == "patch" and use.form is Form.CALL:
@@ -132,6 +133,25 @@ def _finish(visitor: Visitor) -> None:
     for scope, name, attribute in visitor.attributes:
         for use in _held(holders, name, scope):
             use.evidence.attributes.append(attribute)
+    _support(visitor, of_layers(dotted))
+
+
+def _link(visitor: Visitor, holders: dict[str, list[Pending]]) -> None:
+    """Make mocks that lie in a variable part of the mock that the variable is put into."""
+    for scope, name, into in visitor.links:
+        outer = into if isinstance(into, Pending) else next(iter(_held(holders, _beginning(into), scope)), None)
+        for use in _held(holders, name, scope):
+            if outer is not None and use.outer is None and not outer.lies_in(use):
+                use.outer = outer
+                outer.parts.append(use)
+
+
+def _support(visitor: Visitor, imported: frozenset[Category]) -> None:
+    """Tell every use what the file speaks of beyond doubt."""
+    spoken = {found for use in visitor.uses if (found := certain(use.evidence)) is not None}
+    visitor.supported = imported | spoken
+    for use in visitor.uses:
+        use.evidence.supported = visitor.supported
 
 
 def _place(use: Pending, holders: dict[str, list[Pending]]) -> None:
@@ -146,7 +166,11 @@ def _root(use: Pending) -> str:
     """The variable that a use is assigned into or compared with: ``conn`` of ``conn.cursor.return_value``."""
     if use.family == "seal":
         return use.evidence.names[0] if use.evidence.names else ""
-    text = use.evidence.callee or next((name for _, name in use.holders if "." in name), "")
+    return _beginning(use.evidence.callee or next((name for _, name in use.holders if "." in name), ""))
+
+
+def _beginning(text: str) -> str:
+    """The variable that a dotted name begins with: ``conn``, ``self.conn``."""
     parts = text.split(".")
     return ".".join(parts[:2]) if parts[0] in ("self", "cls") and len(parts) > 2 else parts[0] if len(parts) > 1 else ""
 

@@ -71,6 +71,8 @@ def _use(visitor: Visitor, node: ast.Call, dotted: str | None) -> Pending | None
     use = visitor.made(node, dotted, known, form, said)
     use.via = via
     use.fixture = _root_parameter(node.func, dotted)
+    for given in calls.answers(known.kind, maker):
+        visitor.links.append((visitor.scope, given, use))
     return use
 
 

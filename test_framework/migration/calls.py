@@ -10,7 +10,7 @@ from test_framework.migration import catalog
 from test_framework.migration.resolving import constant_text, literal, resolve, spelled
 from test_framework.migration.scopes import Scope
 
-__all__ = ["Read", "argument", "injected", "is_memory_sqlite", "named", "read"]
+__all__ = ["Read", "answers", "argument", "injected", "is_memory_sqlite", "named", "read"]
 
 BEHAVIOUR = frozenset(
     (
@@ -74,6 +74,16 @@ def read(kind: str, call: ast.Call, scope: Scope) -> Read:
         return _mock(call, scope, positional=base != "PropertyMock")
     reader = _READERS.get(base)
     return reader(call, scope) if reader is not None else Read()
+
+
+def answers(kind: str, call: ast.Call) -> list[str]:
+    """The variables that a maker is told to answer with, or to put in the place of its target."""
+    index = {"patch": 1, "patch.object": 2, "setattr": 2}.get(
+        kind.rpartition("mocker.")[2].rpartition("monkeypatch.")[2]
+    )
+    given = [word.value for word in call.keywords if word.arg in ("return_value", "side_effect", "new")]
+    given += call.args[index : index + 1] if index is not None else []
+    return [value.id for value in given if isinstance(value, ast.Name)]
 
 
 def _spec(call: ast.Call, scope: Scope, index: int = -1) -> str:

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from test_framework.migration import lexicon
 from test_framework.migration.model import Category
 
-__all__ = ["Evidence", "Finding", "decide", "of_imports", "of_name"]
+__all__ = ["Evidence", "Finding", "certain", "decide", "of_imports", "of_layers", "of_name"]
 
-STRONG, MIDDLE, WEAK = 3, 2, 1
+STRONG, MIDDLE, WEAK, HINT = 4, 3, 2, 1
 LONGEST = 3
 SPECIFIC = (
     Category.CLICKHOUSE, Category.REDIS, Category.WEBSOCKET, Category.LLM, Category.DATABASE, Category.HTTP,
@@ -27,7 +27,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
 
 
 class Finding(NamedTuple):
-    """A category, why, and how sure (3 strong, 2, 1 weak)."""
+    """A category, why, and how sure: 4 strong, 3, 2 weak, 1 only if the file speaks of that category elsewhere."""
 
     category: Category
     why: str
@@ -53,6 +53,8 @@ class Evidence:
     around: str = ""
     """Name of the fixture or helper that makes it."""
     imports: Finding | None = None
+    supported: frozenset[Category] = frozenset()
+    """What the file speaks of elsewhere, in its imports and in what is certain of its other mocks."""
 
 
 @lru_cache(maxsize=65536)
@@ -73,27 +75,30 @@ def of_name(dotted: str) -> Finding | None:
         if pattern.search(dotted):
             return Finding(category, dotted, STRONG)
     segments = [part for part in re.split(r"[^\w]+", dotted) if part]
-    near = [*reversed(segments[-2:]), *([segments[0]] if len(segments) > 2 else [])]
-    far = list(reversed(segments[1:-2]))
+    last = list(reversed(segments[-2:]))
+    root = segments[:1] if len(segments) > 2 and not any(_is_private(part) for part in segments) else []
     return (
-        _strong(near)
+        _first([*last, *root], lexicon.STRONG, STRONG)
         or _whole(segments)
-        or _lowered(_strong(far), MIDDLE)
-        or _weak(list(reversed(segments[-2:])))
-        or _weak(far)
+        or _first(list(reversed(segments[1:-2])), lexicon.STRONG, MIDDLE)
+        or _first(last[: 2 if _is_object(segments) else 1], lexicon.WEAK, WEAK)
+        or _first(last, lexicon.HINTS, HINT)
     )
 
 
-def _strong(segments: list[str]) -> Finding | None:
-    for segment in segments:
-        if found := _in_segment(segment, lexicon.STRONG, STRONG):
-            return found
-    return None
+def _is_object(segments: list[str]) -> bool:
+    """Whether what stands before the last dot is a variable or a class; a module only says where something lives."""
+    return len(segments) == 2 or (len(segments) > 2 and segments[-2][0].isupper()) or segments[0] in ("self", "cls")
 
 
-def _weak(segments: list[str]) -> Finding | None:
+def _is_private(segment: str) -> bool:
+    """Whether a name is private to its package: who replaces it tests that package, not what uses it."""
+    return segment.startswith("_") and not segment.startswith("__")
+
+
+def _first(segments: list[str], table: dict[str, Category], weight: int) -> Finding | None:
     for segment in segments:
-        if found := _in_segment(segment, lexicon.WEAK, WEAK):
+        if found := _in_segment(segment, table, weight):
             return found
     return None
 
@@ -106,7 +111,9 @@ def _whole(segments: list[str]) -> Finding | None:
 
 
 def _in_segment(segment: str, table: dict[str, Category], weight: int) -> Finding | None:
-    parts = words(segment) if weight > WEAK else core(segment)[-1:]
+    parts = words(segment) if weight > WEAK else tuple(part.rstrip("0123456789") for part in core(segment)[-1:])
+    if weight == HINT and (lexicon.COMPOUND if len(core(segment)) > 1 else lexicon.ALONE).intersection(parts):
+        weight = WEAK
     found = {table[word]: word for word in reversed(parts) if word in table and _fits(word, segment)}
     if segment in table and weight > WEAK:
         found[table[segment]] = segment
@@ -132,10 +139,6 @@ def core(segment: str) -> tuple[str, ...]:
     while len(parts) > 1 and parts[-1] in lexicon.SUFFIXES:
         parts.pop()
     return tuple(parts) if len(parts) <= LONGEST else ()
-
-
-def _lowered(found: Finding | None, weight: int) -> Finding | None:
-    return found and found._replace(weight=min(found.weight, weight))
 
 
 def of_attributes(attributes: Iterable[str]) -> Finding | None:
@@ -167,21 +170,41 @@ def of_imports(modules: Iterable[str]) -> Finding | None:
     if len(services) > 1 or not found:
         return None
     category = services[0] if services else Category.OTHER
-    return Finding(category, found[category], WEAK)
+    return Finding(category, found[category], HINT)
+
+
+def certain(evidence: Evidence) -> Category | None:
+    """What the evidence says by itself and beyond doubt, if anything."""
+    if evidence.fixed is not None:
+        return evidence.fixed.category
+    return next((found.category for found in _sources(evidence) if found.weight >= MIDDLE), None)
+
+
+def of_layers(modules: Iterable[str]) -> frozenset[Category]:
+    """What the modules speak of that a file imports, whether the program's own or others'."""
+    found: set[Category] = set()
+    for module in modules:
+        for part in module.lower().split("."):
+            if part in lexicon.LAYERS:
+                found.add(Category.DATABASE)
+            found.update(category for word in words(part) if (category := lexicon.STRONG.get(word)) in SERVICES)
+    return frozenset(found)
 
 
 def decide(evidence: Evidence) -> Finding:
     """Weigh everything; never None: what nothing speaks for is OTHER."""
     if evidence.fixed is not None:
         return evidence.fixed
+    sources = list(_sources(evidence))
     for weight in (STRONG, MIDDLE):
-        for found in _sources(evidence):
+        for found in sources:
             if found.weight >= weight:
                 return found
     if evidence.imports is not None and _is_generic(evidence):
         return evidence.imports._replace(why=f"the file imports {evidence.imports.why}")
-    for found in _sources(evidence):
-        return found
+    for found in sources:
+        if found.weight > HINT or found.category in evidence.supported:
+            return found
     return Finding(Category.OTHER, "nothing names a service", 0)
 
 
@@ -190,15 +213,16 @@ def _sources(evidence: Evidence) -> Iterator[Finding]:
     yield from _named((evidence.target,), "it replaces {}")
     yield from _named(evidence.modules, "it replaces the module {}")
     for found in _named((evidence.spec,), "its spec is {}"):
-        yield found._replace(weight=max(found.weight, MIDDLE))
+        yield found._replace(weight=max(found.weight, MIDDLE)) if found.weight > HINT else found
     yield from _named(evidence.names, "it is called {}")
     if found_used := of_attributes(evidence.attributes):
         yield found_used._replace(why=f"{found_used.why} is used on it")
     if evidence.outer is not None and evidence.outer.category is not Category.OTHER:
         yield evidence.outer._replace(why=f"it is part of a mock: {evidence.outer.why}")
-    yield from _named((evidence.around,), "{} makes it")
+    yield from (found for found in _named((evidence.around,), "{} makes it") if found.weight > HINT)
     for found in _named((evidence.callee,), "{} takes it"):
-        yield found._replace(weight=min(found.weight, MIDDLE))
+        if found.weight == STRONG or (found.weight == WEAK and _is_class(evidence.callee)):
+            yield found._replace(weight=min(found.weight, MIDDLE))
 
 
 def _named(names: Iterable[str], why: str) -> Iterator[Finding]:
@@ -207,9 +231,12 @@ def _named(names: Iterable[str], why: str) -> Iterator[Finding]:
             yield found._replace(why=why.format(name))
 
 
+def _is_class(dotted: str) -> bool:
+    return dotted.rpartition(".")[2][:1].isupper()
+
+
 def _is_generic(evidence: Evidence) -> bool:
     for name in (evidence.target, evidence.spec, *evidence.names):
-        last = name.rpartition(".")[2]
-        if lexicon.GENERIC.intersection(words(last)):
+        if lexicon.GENERIC.intersection(core(name.rpartition(".")[2])[-1:]) or name.endswith(("client", "Client")):
             return True
     return False

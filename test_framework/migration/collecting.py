@@ -8,7 +8,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from test_framework.migration import calls, catalog
-from test_framework.migration.categories import SERVICES, Evidence, Finding, decide, of_name
+from test_framework.migration.categories import (
+    HINT,
+    MIDDLE,
+    SERVICES,
+    WEAK,
+    Evidence,
+    Finding,
+    decide,
+    of_name,
+)
 from test_framework.migration.facts import Atom, FixtureFact, Request
 from test_framework.migration.model import Category
 from test_framework.migration.resolving import literal, resolve, spelled
@@ -139,10 +148,12 @@ class Collector:
         objects = {resolve(value, scope) for value in scope.outputs} & {catalog.MOCKER, catalog.MONKEYPATCH}
         atoms += [Atom("object", dotted or "", "is") for dotted in objects]
         ranked = sorted((one for one in atoms if one.category), key=lambda one: one.strength != "is")
-        own = [Finding(Category(one.category), one.evidence, 2) for one in ranked if _telling(one)]
+        own = [Finding(Category(one.category), one.evidence, MIDDLE) for one in ranked if _telling(one)]
         found = of_name(name)
+        if found is not None and found.weight == HINT and found.category not in self.visitor.supported:
+            found = None
         best = next((one for one in own if one.category is not Category.OTHER), None)
-        if found is not None and (best is None or (found.weight > 1 and found.category in SERVICES)):
+        if found is not None and (best is None or (found.weight > WEAK and found.category in SERVICES)):
             best = found._replace(why=f"it is called {name}")
         line, column, end = self.columns.of(node)
         category, why = (best.category.value, best.why) if best is not None else ("", "")
@@ -221,7 +232,7 @@ class Collector:
         if name == "fs" and not FAKE_FILES.intersection(used) and "pyfakefs" not in _imports(self.visitor.module):
             name_found = Finding(Category.OTHER, "", 0)
         else:
-            name_found = decide(Evidence(names=[name], attributes=used))
+            name_found = decide(Evidence(names=[name], attributes=used, supported=self.visitor.supported))
         category = Category.FILESYSTEM if name == "fs" and used else name_found.category
         self.requests.append(
             Request(name, line, column, end, scope.qualified, cls, own, category.value, name_found.why)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from test_framework.migration import catalog
+from test_framework.migration.categories import SERVICES
 from test_framework.migration.facts import Atom, FileFacts, FixtureFact
 from test_framework.migration.model import Category
 from test_framework.migration.modules import Modules, folder_of
@@ -154,7 +155,7 @@ class FixtureGraph:
             return None
         best = min(mocks, key=lambda one: (one.depth, one.category == Category.OTHER))
         if best.category == Category.OTHER:
-            telling = next((one for one in mocks if one.category != Category.OTHER), best)
+            telling = next((one for one in mocks if one.category in SERVICES or _tells(one, best)), best)
             best = best._replace(category=telling.category, evidence=telling.evidence)
         return best
 
@@ -190,3 +191,8 @@ class FixtureGraph:
                 if fixture.autouse and self.mocked(fixture, file) is not None:
                     names[fixture.name] = None
         return tuple(names)
+
+
+def _tells(one: Mocked, best: Mocked) -> bool:
+    """Whether one of several mocks says what a fixture is of: what lies deeper does not."""
+    return one.depth == best.depth and one.category != Category.OTHER

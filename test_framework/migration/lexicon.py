@@ -7,7 +7,8 @@ import re
 from test_framework.migration.model import Category
 
 __all__ = [
-    "ATTRIBUTES", "BROKERS", "EXACT", "GENERIC", "PHRASES", "PREFIXES", "STRONG", "SUFFIXES", "WEAK", "WHOLE",
+    "ALONE", "ATTRIBUTES", "BROKERS", "COMPOUND", "EXACT", "GENERIC", "HINTS", "LAYERS", "PHRASES", "PREFIXES",
+    "STRONG", "SUFFIXES", "WEAK", "WHOLE",
 ]  # fmt: skip
 
 
@@ -29,7 +30,8 @@ STRONG = _words({
     "asyncsession sessionmaker sessionlocal sqlite sqlite3 aiosqlite mysql pymysql mysqldb aiomysql mongo "
     "mongodb pymongo "
     "mongoclient orm queryset dbapi dao dbsession objects dynamodb snowflake bigquery cassandra neo4j alembic "
-    "tortoise peewee "
+    "tortoise peewee mariadb cockroachdb redshift trino presto duckdb couchdb couchbase firestore spanner bigtable "
+    "databricks influxdb qdrant chromadb pinecone weaviate milvus pgvector asyncengine "
     "pgpool fetchrow fetchval fetchone fetchall postgreshook oracledb mssql mongoengine pyodbc",
     Category.HTTP: "http https requests httpx aiohttp urllib urllib2 urllib3 urlopen httplib httplib2 "
     "clientsession "
@@ -48,19 +50,35 @@ STRONG = _words({
 """A word that settles the matter. Those of OTHER count as the last word of a name only."""
 
 WEAK = _words({
-    Category.REDIS: "cache caches pubsub",
     Category.WEBSOCKET: "sio",
-    Category.LLM: "prompt tokenizer chat chatbot assistant",
-    Category.DATABASE: "session sessions conn connection connections pool repo repository repositories "
-    "transaction query "
-    "queries engine rows row table tx uow migration migrations fetch mapper schema",
-    Category.HTTP: "request response responses api rest url graphql endpoint download web webhooks get_json "
-    "rpc gateway resp req proxy browser",
-    Category.FILESYSTEM: "file files path paths directory folder filename storage disk upload dir dirs stat glob",
+    Category.HTTP: "request response responses graphql gateway webhooks get_json",
+    Category.FILESYSTEM: "file files path paths directory folder filename dir dirs stat glob",
     Category.TIME: "now today time timezone timer timestamp tz utc date dt",
     Category.ENVIRONMENT: "settings env config_vars argv platform",
 })  # fmt: skip
-"""A word that decides only when nothing better speaks."""
+"""A word that decides only when nothing better speaks, and only as the last word of a name."""
+
+HINTS = _words({
+    Category.REDIS: "cache caches pubsub",
+    Category.LLM: "prompt tokenizer chat chatbot assistant",
+    Category.DATABASE: "session sessions conn connection connections pool repo repository repositories "
+    "transaction query queries engine rows row table tx uow migration migrations mapper schema",
+    Category.HTTP: "api rest url endpoint web rpc resp req proxy browser",
+    Category.FILESYSTEM: "storage disk",
+})  # fmt: skip
+"""A word that many things are called by: it counts where the file speaks of that category elsewhere, too."""
+
+COMPOUND = frozenset(["repo", "repository", "repositories"])
+"""Hints that count by themselves behind another word (``user_repo``); alone they may be Git's."""
+
+ALONE = frozenset(["cache", "caches"])
+"""Hints that count by themselves as a whole name (``mock_cache``); behind another word they may be a dictionary."""
+
+LAYERS = frozenset([
+    "crud", "dal", "dao", "daos", "database", "databases", "db", "entities", "models", "orm", "persistence",
+    "repositories", "repository", "sqlalchemy", "tables",
+])  # fmt: skip
+"""Modules of a program that speak to its database; a test that imports one of them is about it."""
 
 WHOLE = _words({
     Category.TIME: "time now today date",
@@ -94,6 +112,7 @@ SUFFIXES = frozenset(
         "patch",
         "patched",
         "fixture",
+        "value",
     ]
 )
 """What is taken off a name before its last word is looked at."""
@@ -124,11 +143,9 @@ GENERIC = frozenset(
         "connections",
         "pool",
         "session",
-        "manager",
         "backend",
         "store",
         "transport",
-        "service",
     ]
 )
 """Words that say "something remote"; the imports of the file may say what."""
@@ -155,7 +172,7 @@ ATTRIBUTES = _words({
     "urlopen "
     "get_json iter_any",
     Category.FILESYSTEM: "read_text write_text read_bytes write_bytes readlines is_file iterdir mkdir unlink "
-    "is_dir rglob",
+    "is_dir rglob st_mtime st_ctime st_atime st_birthtime st_size st_mode st_ino st_mtime_ns",
     Category.LLM: "completions ainvoke generate_content embeddings acomplete astream choices acreate "
     "chat_completion agenerate "
     "embed_documents embed_query with_structured_output",
@@ -165,7 +182,11 @@ ATTRIBUTES = _words({
 
 _PHRASES: tuple[tuple[Category, str], ...] = (
     (Category.ENVIRONMENT, r"(^|\.)os\.(environ|getenv|putenv|unsetenv|environb)(\b|$)"),
-    (Category.ENVIRONMENT, r"(^|\.)(sys\.(argv|platform|version_info)|platform\.\w+)$"),
+    (Category.ENVIRONMENT, r"(^|\.)sys\.(argv|platform|version_info)$"),
+    (
+        Category.ENVIRONMENT,
+        r"(^|\.)platform\.(system|machine|node|release|version|platform|processor|uname|architecture|python_\w+|\w+_ver)$",
+    ),
     (Category.ENVIRONMENT, r"(^|\.)django\.conf\.settings(\.|$)"),
     (
         Category.FILESYSTEM,

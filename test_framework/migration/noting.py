@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from test_framework.migration import calls, catalog
-from test_framework.migration.categories import Evidence, Finding
+from test_framework.migration.categories import STRONG, Evidence, Finding
 from test_framework.migration.model import Category, Form
 from test_framework.migration.pending import Pending, Place
 from test_framework.migration.resolving import literal, spelled
@@ -23,9 +23,9 @@ def noted(node: ast.expr, dotted: str, known: catalog.Known, said: calls.Read, p
     evidence.callee = place.callee
     fixed = catalog.LIBRARY_CATEGORIES.get(known.kind)
     if fixed is not None:
-        evidence.fixed = Finding(fixed, f"{known.kind} stands in for it", 3)
+        evidence.fixed = Finding(fixed, f"{known.kind} stands in for it", STRONG)
     elif known.family == "open":
-        evidence.fixed = Finding(Category.FILESYSTEM, "mock_open stands in for open", 3)
+        evidence.fixed = Finding(Category.FILESYSTEM, "mock_open stands in for open", STRONG)
     if known.family == "sentinel":
         evidence.names.insert(0, dotted.rpartition(".")[2])
     if known.family == "mock" and isinstance(node, ast.Call):

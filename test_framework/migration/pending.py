@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from test_framework.migration.categories import Evidence, Finding, decide
+from test_framework.migration.categories import WEAK, Evidence, Finding, decide
 from test_framework.migration.model import Category, Form
 from test_framework.migration.scopes import Scope
 
 __all__ = ["Pending", "Place"]
+
+
+DEPTH = 24
+"""Longest chain of mocks in mocks that is followed; it also ends circles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,15 @@ class Pending:
     fixture: str = ""
     finding: Finding | None = None
 
+    def lies_in(self, other: Pending) -> bool:
+        """Whether this is ``other`` or part of it, however deep."""
+        at: Pending | None = self
+        for _ in range(DEPTH):
+            if at is None or at is other:
+                break
+            at = at.outer
+        return at is other
+
     def decided(self) -> Finding:
         """The category, decided once; what the mock is part of is decided first."""
         if self.finding is None:
@@ -55,6 +68,6 @@ class Pending:
         """What the mocks that it is made of stand in for."""
         for part in self.parts:
             found = part.decided()
-            if found.category is not Category.OTHER:
-                return found._replace(why=f"it is replaced by a mock: {found.why}", weight=1)
+            if found.category is not Category.OTHER and found.weight > WEAK:
+                return found._replace(why=f"it is replaced by a mock: {found.why}", weight=WEAK)
         return None

@@ -11,7 +11,7 @@ from typing import Any
 from test_framework.migration import calls, catalog
 from test_framework.migration.call_visits import SQLITE, visit_call
 from test_framework.migration.categories import Evidence, words
-from test_framework.migration.model import Form
+from test_framework.migration.model import Category, Form
 from test_framework.migration.noting import given, names_of, noted, plain, root_of
 from test_framework.migration.pending import Pending, Place
 from test_framework.migration.resolving import find, literal, resolve, spelled
@@ -37,6 +37,10 @@ class Visitor(Walker):
         self.silent: set[int] = set()
         """Nodes that belong to a use found already."""
         self.addresses: list[tuple[ast.expr, Scope, tuple[str, ...]]] = []
+        self.links: list[tuple[Scope, str, Pending | str]] = []
+        """Variables that are put into a mock: into a use, or into what a dotted name begins with."""
+        self.supported: frozenset[Category] = frozenset()
+        """What the file speaks of beyond doubt; known when all uses are."""
 
     def run(self) -> None:
         """Walk the whole file."""
@@ -145,6 +149,8 @@ class Visitor(Walker):
                 self.visit_at(value, Place(names_of(one)), self.outer)
             return
         names = tuple(name for target in targets for name in names_of(target))
+        if isinstance(first, ast.Attribute) and (held := plain(node.value)):
+            self.links.append((self.scope, held, names[0] if names else ""))
         self.note_address(node.value, names)
         self.visit_at(node.value, Place(names), self.outer)
 
