@@ -21,7 +21,7 @@ from typing import Any, Protocol, cast
 
 from test_framework.errors import BackendUnavailable, ServiceUnavailable
 
-__all__ = ["Connection", "Engine", "QueryResult", "safe_option"]
+__all__ = ["Connection", "Engine", "QueryResult", "ResultMemory", "safe_option"]
 
 #: A setting without effect here. Its value marks the queries of one connection, so that they can be found and killed.
 MARKER = "stream_like_engine_insert_queue"
@@ -29,10 +29,17 @@ MARKER = "stream_like_engine_insert_queue"
 _SAFE = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 
 
+class ResultMemory(Protocol):
+    """Keeps the memory of a result; the view of it does not."""
+
+    def view(self) -> memoryview[int]: ...
+
+
 class QueryResult(Protocol):
     """What the engine returns for a query."""
 
     def bytes(self) -> bytes: ...
+    def get_memview(self) -> ResultMemory: ...
     def size(self) -> int: ...
     def rows_read(self) -> int: ...
     def rows_written(self) -> int: ...

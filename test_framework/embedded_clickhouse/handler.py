@@ -57,7 +57,9 @@ class QueryHandler:
         self.sessions = Sessions()
         self.registry = Registry(engine, limit=options.max_concurrent_queries)
         self.log = QueryLog(engine, keep=options.query_log_rows)
-        self.executor: Executor = ThreadPoolExecutor(options.max_concurrent_queries + 4, thread_name_prefix="query")
+        # A large result has two threads: one makes it, one sends it.
+        threads = 2 * options.max_concurrent_queries + 4
+        self.executor: Executor = ThreadPoolExecutor(threads, thread_name_prefix="query")
         pipes = PipePool(spool, keep=options.max_concurrent_queries)
         self.planner = Planner(engine, self.executor, self.registry, spool, pipes, user_files)
         self._ending: set[asyncio.Task[None]] = set()

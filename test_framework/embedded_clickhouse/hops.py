@@ -102,6 +102,10 @@ class Hops:
         self._call = call
         return call
 
+    def beside(self, work: Callable[[], _T]) -> Call[_T]:
+        """Start a call beside the one under way. Whoever does must see that it ends."""
+        return Call(self._executor, work)
+
     async def run(self, work: Callable[[], _T]) -> _T:
         """Make a call and wait for it. A cancellation ends the waiting, not the call: see ``end``."""
         return await self.begin(work).ended()

@@ -23,7 +23,7 @@ from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.rewrite import input_to_file, insert_from_file
 from test_framework.embedded_clickhouse.settings import set_statement
-from test_framework.embedded_clickhouse.transfer import Piece
+from test_framework.embedded_clickhouse.transfer import Piece, Sink
 
 __all__ = ["FileSource", "InsertSource", "insert_source"]
 
@@ -99,6 +99,10 @@ class InsertSource:
         # A small insert is this hop alone.
         await self._hops.run(partial(self._finish, b"".join(pending)))
         return ()
+
+    async def pour(self, sink: Sink, first: Sequence[Piece]) -> None:
+        """The answer has no bytes."""
+        await self.read()
 
     async def close(self) -> None:
         await self._hops.end()
@@ -192,6 +196,10 @@ class FileSource:
         finally:
             job.finish()
             job.close()
+
+    async def pour(self, sink: Sink, first: Sequence[Piece]) -> None:
+        """The answer has no bytes."""
+        await self.read()
 
     async def close(self) -> None:
         await self._hops.end()

@@ -25,6 +25,7 @@ _BLOCK_INFO = b"\x01\x00\x02\xff\xff\xff\xff\x00"
 # Field 3, out of order buckets: none.
 _BLOCK_INFO_BUCKETS = b"\x01\x00\x02\xff\xff\xff\xff\x03\x00\x00"
 _BARE_DATETIME = b"\x08DateTime"
+_SEARCH = 1 << 16
 
 
 class Column(NamedTuple):
@@ -39,9 +40,15 @@ def needs_rewriting(revision: int) -> bool:
     return revision >= _BLOCK_INFO_REVISION
 
 
-def may_hold_bare_datetime(blocks: bytes, revision: int) -> bool:
+def may_hold_bare_datetime(blocks: bytes | memoryview[int], revision: int) -> bool:
     """Whether ``blocks`` could need the names of zones: when not, nobody has to ask for the columns."""
-    return revision >= _ZONE_REVISION and _BARE_DATETIME in blocks
+    return revision >= _ZONE_REVISION and _stands_in(_BARE_DATETIME, blocks)
+
+
+def _stands_in(text: bytes, data: bytes | memoryview[int]) -> bool:
+    """Whether ``text`` is in ``data``. A view cannot be searched; its pieces are copied into memory that is there."""
+    step = _SEARCH - len(text)
+    return any(text in bytes(data[at : at + _SEARCH]) for at in range(0, len(data), step))
 
 
 class BlockRewriter:
@@ -69,7 +76,7 @@ class BlockRewriter:
         """One whole block, as ``parts`` gives it."""
         return b"".join(self.parts(data))
 
-    def parts(self, data: bytes) -> tuple[bytes, ...]:
+    def parts(self, data: bytes | memoryview[int]) -> Sequence[bytes | memoryview[int]]:
         """One whole block in pieces, so that a block of many megabytes need not be copied.
 
         Nothing for a block without rows, which a server does not send.
@@ -77,24 +84,27 @@ class BlockRewriter:
         Raises:
             Unwalkable: the revision needs a change inside of the block, and a column's length is not to be known.
         """
-        if not data or not self._info:
-            return (data,)
+        if not data:
+            return ()
         count, pos = read_varint(data, 0)
         rows, pos = read_varint(data, pos)
         if not rows:
             return ()
+        if not self._info:
+            return (data,)
         zones = self._with_zones(data)
         if not self._custom and not zones:
             return self._info, data
+        whole = bytes(data)
         try:
-            headers = _headers_by_search(data, pos, rows, self._asked()) if zones else None
+            headers = _headers_by_search(whole, pos, rows, self._asked()) if zones else None
             if headers is None:
-                headers = list(_headers(data, pos, count, rows))
+                headers = list(_headers(whole, pos, count, rows))
         except Unwalkable:
             if self._custom:
                 raise
             return self._info, data
-        return self._info, *self._patched(data, headers)
+        return self._info, *self._patched(memoryview(whole), headers)
 
     def blocks(self, data: bytes) -> bytes:
         """Any number of whole blocks.
@@ -133,11 +143,11 @@ class BlockRewriter:
             raise Incomplete
         return rest
 
-    def _with_zones(self, data: bytes) -> bool:
+    def _with_zones(self, data: bytes | memoryview[int]) -> bool:
         """Whether ``data`` holds a column whose zone is missing; asks for the columns if that is possible."""
         if self._zones:
             # All blocks have the same columns, so the first one tells for all.
-            self._zones = _BARE_DATETIME in data and any(
+            self._zones = _stands_in(_BARE_DATETIME, data) and any(
                 column.type.startswith(b"DateTime(") for column in self._asked()
             )
         return self._zones
@@ -147,14 +157,15 @@ class BlockRewriter:
             self._columns = self._describe()
         return self._columns
 
-    def _patched(self, data: bytes, headers: list[_Header]) -> Iterator[bytes]:
+    def _patched(self, data: memoryview[int], headers: list[_Header]) -> Iterator[bytes | memoryview[int]]:
         pos = 0
         columns = self._columns or ()
         for number, header in enumerate(headers):
             text = header.type
             if text == b"DateTime" and number < len(columns) and columns[number].type.startswith(b"DateTime("):
                 text = columns[number].type
-            yield data[pos : header.type_start] + _varint(len(text)) + text + self._custom
+            yield data[pos : header.type_start]
+            yield _varint(len(text)) + text + self._custom
             pos = header.type_end
         yield data[pos:]
 

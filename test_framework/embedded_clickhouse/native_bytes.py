@@ -17,7 +17,7 @@ class Unwalkable(Exception):
     """The length of a column of this type cannot be known from outside (states of most aggregate functions)."""
 
 
-def read_varint(buffer: bytes, pos: int) -> tuple[int, int]:
+def read_varint(buffer: bytes | memoryview[int], pos: int) -> tuple[int, int]:
     """A LEB128 number and the offset after it."""
     value = shift = 0
     while True:

@@ -2,55 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from test_framework.embedded_clickhouse.engine import Connection
+from test_framework.embedded_clickhouse.engine import Connection, ResultMemory
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, translate
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.native import BlockRewriter, Column, may_hold_bare_datetime
 from test_framework.embedded_clickhouse.native_bytes import read_varint
 from test_framework.embedded_clickhouse.statement import Statement
+from test_framework.embedded_clickhouse.transfer import Piece
 
-__all__ = ["NativeStream"]
+__all__ = ["NativeBlock", "NativeStream"]
+
+_SYNTAX_ERROR = 62
+
+
+@dataclass(frozen=True, slots=True)
+class NativeBlock:
+    """Bytes in the engine's memory, and what must be kept as long as they are used."""
+
+    pieces: Sequence[Piece]
+    memory: ResultMemory
 
 
 class NativeStream:
     """The engine's blocks of one SELECT, made what the client's revision expects. Runs in worker threads.
+
+    Args:
+        revision: what the client named, 0 when it named none: then the blocks are right as they are.
+        plain: runs the statement as it came, where this one is a syntax error.
 
     The engine leaves the zone out of ``DateTime('zone')``; DESCRIBE knows it. A second statement would end the open
     stream, so where the first block holds such a column, the columns are asked for before anything is given out, and a
     stream that was not over yet is begun again.
     """
 
-    def __init__(self, job: Job, statement: Statement, revision: int) -> None:
+    def __init__(self, job: Job, statement: Statement, revision: int, *, plain: Callable[[Connection], object]) -> None:
         self._job = job
         self._statement = statement
         self._revision = revision
+        self._plain = plain
         self._columns: Sequence[Column] = ()
         self._rewriter = BlockRewriter(revision, lambda: self._columns)
-        self._first: list[tuple[bytes, int]] = []
+        self._first: list[tuple[ResultMemory, int]] = []
         self._handle: object = None
         self._ended = False
 
     def open(self, connection: Connection) -> None:
         """Begin the query. Errors are the engine's."""
-        self._send(connection)
-        first = self._fetch(connection)
+        try:
+            self._send(connection)
+            first = self._fetch(connection)
+        except ENGINE_ERRORS as error:
+            if translate(error).code == _SYNTAX_ERROR:
+                # Nothing has run. The statement as it came gives the message that the client should see.
+                self._plain(connection)
+            raise
         if first is None:
             return
         self._first = [first]
-        if may_hold_bare_datetime(first[0], self._revision):
+        if may_hold_bare_datetime(first[0].view(), self._revision):
             self._learn_columns(connection)
 
-    def next(self, connection: Connection) -> Sequence[bytes] | None:
-        """The next block as the client gets it, in parts; ``None`` at the end."""
-        block = self._first.pop(0) if self._first else self._fetch(connection)
-        if block is None:
+    def next(self, connection: Connection) -> NativeBlock | None:
+        """The next block as the client gets it; ``None`` at the end."""
+        fetched = self._first.pop(0) if self._first else self._fetch(connection)
+        if fetched is None:
             return None
-        data, rows = block
+        memory, rows = fetched
+        data = memory.view()
         self._job.stats.result_rows += rows
-        if block_rows(data) != rows:  # several blocks in one piece
-            return (self._rewriter.blocks(data),)
-        return self._rewriter.parts(data)
+        if block_rows(data) != rows and self._revision:  # several blocks in one piece
+            return NativeBlock((self._rewriter.blocks(bytes(data)),), memory)
+        return NativeBlock(self._rewriter.parts(data), memory)
 
     def cancel(self, connection: Connection) -> None:
         """End the query early."""
@@ -62,7 +87,7 @@ class NativeStream:
         self._ended = False
         self._handle = connection.send_query(self._statement.text, "Native", params=self._job.params)
 
-    def _fetch(self, connection: Connection) -> tuple[bytes, int] | None:
+    def _fetch(self, connection: Connection) -> tuple[ResultMemory, int] | None:
         if self._ended:
             return None
         block = connection.streaming_fetch_result(self._handle)
@@ -70,7 +95,7 @@ class NativeStream:
             self._ended = True
             return None
         self._job.stats.add_read(block)
-        return block.bytes(), block.rows_read()
+        return block.get_memview(), block.rows_read()
 
     def _learn_columns(self, connection: Connection) -> None:
         second = self._fetch(connection)
@@ -83,7 +108,7 @@ class NativeStream:
             self._send(connection)
 
 
-def block_rows(data: bytes) -> int:
+def block_rows(data: Piece) -> int:
     """The number of rows that a block's own head names."""
     _, pos = read_varint(data, 0)
     return read_varint(data, pos)[0]

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import select
 from pathlib import Path
 
 from test_framework.embedded_clickhouse.hops import Call
@@ -36,6 +37,8 @@ class ResultPipe:
         os.mkfifo(self.path, 0o600)
         # Both ends: opening never blocks, and the end of the query, not of the pipe, is the end of the result.
         self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK)
+        self._bell, self._rope = os.pipe()
+        os.set_blocking(self._bell, False)
         if hasattr(fcntl, "F_SETPIPE_SZ"):
             with contextlib.suppress(OSError):
                 fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, SIZE)
@@ -53,6 +56,24 @@ class ResultPipe:
             return os.readv(self._fd, [buffer])
         except BlockingIOError:
             return 0
+
+    def ring(self) -> None:
+        """Say that the query has ended: ``block`` returns at once from now on. Harmless twice."""
+        os.write(self._rope, b".")
+
+    def block(self) -> None:
+        """Return when something can be read, or the query has ended. Not in the event loop."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        poll.register(self._bell, select.POLLIN)
+        poll.poll()
+
+    def clear(self) -> None:
+        """Throw away what it holds, for the next query."""
+        while self.read():
+            pass
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._bell, SMALL)
 
     async def wait(self, query: Call[None]) -> None:
         """Return when something can be read, or the query has finished."""
@@ -73,7 +94,8 @@ class ResultPipe:
 
     def remove(self) -> None:
         """Remove the pipe. Only when nobody writes into it any more."""
-        os.close(self._fd)
+        for descriptor in (self._fd, self._bell, self._rope):
+            os.close(descriptor)
         with contextlib.suppress(OSError):
             os.unlink(self.path)  # noqa: PTH108 - twice as fast, and this is on the way of every query
 
@@ -97,8 +119,7 @@ class PipePool:
 
     def give_back(self, pipe: ResultPipe) -> None:
         """Take back a pipe whose query has ended. What it still holds is thrown away."""
-        while pipe.read():
-            pass
+        pipe.clear()
         if len(self._free) < self._keep:
             self._free.append(pipe)
         else:

@@ -102,10 +102,12 @@ class Planner:
         plain = body.statement.text
         if statement.verb not in _SELECTS or not statement.has_output:
             return self._buffered(job, statement, name, plain=plain, hops=hops, revision=revision)
-        if revision:
-            return NativeSource(job, self.engine, hops, stream=NativeStream(job, statement, revision))
-        if not _ROWS.search(statement.text):
+        if not revision and not _ROWS.search(statement.text):
             return self._buffered(job, statement, name, plain=plain, hops=hops)
+        as_sent = partial(self._query, job=job, sql=plain, format=name)
+        if name == "Native":
+            stream = NativeStream(job, statement, revision, plain=as_sent)
+            return NativeSource(job, self.engine, hops, stream=stream)
         suffix = b"" if statement.format else b"\nFORMAT " + name.encode()
         return DocumentSource(
             job,
@@ -113,7 +115,7 @@ class Planner:
             hops,
             pipes=self.pipes,
             statement=lambda path: with_outfile(statement, path) + suffix,
-            plain=lambda connection: self._query(connection, job, plain, name),
+            plain=as_sent,
         )
 
     def _buffered(

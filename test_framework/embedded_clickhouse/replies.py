@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseE
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.reply_headers import ReplyHeaders, content_type, summary
 from test_framework.embedded_clickhouse.results import Source
-from test_framework.embedded_clickhouse.transfer import Piece, Transfer
+from test_framework.embedded_clickhouse.transfer import Piece, Sink, Transfer
 
 __all__ = ["Reply", "error_reply", "send_result"]
 
@@ -97,37 +97,64 @@ class Reply:
 
 
 class _Held:
-    """What has been read and not been sent: in memory, then in a file without a name."""
+    """What has been read and not been sent; all of a result that is to be kept whole. Then it is a ``Sink``.
+
+    In memory, from some size on in a file without a name.
+    """
 
     def __init__(self, reply: Reply) -> None:
-        self.pieces: list[bytes] = []
+        self.pieces: list[Piece] = []
         self.size = 0
-        self._reply = reply
-        self._file: IO[bytes] | None = None
+        self.file: IO[bytes] | None = None
+        self._spool = reply.spool
 
-    async def add(self, pieces: Sequence[Piece]) -> None:
+    def add(self, pieces: Sequence[Piece]) -> None:
+        """Keep pieces that are valid until the next are read; read-only ones last longer."""
         for piece in pieces:
-            self.pieces.append(bytes(piece))
+            self.pieces.append(piece if isinstance(piece, bytes) or piece.readonly else bytes(piece))
             self.size += len(piece)
-        if self._reply.whole and self.size > _SPOOL_AFTER:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._reply.spool)  # noqa: SIM115 - lives as long as this object
-            data, self.pieces = b"".join(self.pieces), []
-            await asyncio.get_running_loop().run_in_executor(self._reply.executor, self._file.write, data)
 
-    async def drain(self) -> AsyncIterator[Sequence[Piece]]:
-        """Everything that is held, in order."""
-        if self._file is not None:
-            self._file.seek(0)
-            loop = asyncio.get_running_loop()
-            while data := await loop.run_in_executor(self._reply.executor, self._file.read, HOLD_BYTES):
-                yield [data]
-        pieces, self.pieces = self.pieces, []
-        yield pieces
+    def write(self, pieces: Sequence[Piece]) -> None:
+        """In a worker thread."""
+        for piece in pieces:
+            self.size += len(piece)
+            if self.file is None and self.size > _SPOOL_AFTER:
+                self.file = tempfile.TemporaryFile(dir=self._spool, buffering=0)  # noqa: SIM115 - see close
+                _write_all(self.file, self.pieces)
+                self.pieces = []
+            if self.file is None:
+                self.pieces.append(bytes(piece))
+            else:
+                _write_all(self.file, [piece])
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self.file is not None:
+            self.file.close()
+
+
+def _write_all(file: IO[bytes], pieces: Sequence[Piece]) -> None:
+    for piece in pieces:
+        at = 0
+        while at < len(piece):
+            at += file.write(memoryview(piece)[at:])
+
+
+class _Encoding:
+    """A sink in front of another: counts the bytes of the result and compresses them."""
+
+    def __init__(self, sink: Sink, reply: Reply) -> None:
+        self._sink = sink
+        self._reply = reply
+
+    def write(self, pieces: Sequence[Piece]) -> None:
+        stats, encoder = self._reply.job.stats, self._reply.encoder
+        stats.result_bytes += sum(map(len, pieces))
+        if encoder is None:
+            self._sink.write(pieces)
+            return
+        for piece in pieces:
+            for at in range(0, len(piece), HOLD_BYTES):
+                self._sink.write((encoder.feed(bytes(piece[at : at + HOLD_BYTES])),))
 
 
 async def _hold_back(source: Source, reply: Reply, held: _Held) -> bool:
@@ -137,9 +164,7 @@ async def _hold_back(source: Source, reply: Reply, held: _Held) -> bool:
         pieces = await source.read()
         if not pieces:
             return True
-        await held.add(pieces)
-        if reply.whole:
-            continue
+        held.add(pieces)
         now = time.monotonic()
         deadline = deadline or now + reply.patience
         if held.size >= limit or now > deadline:
@@ -158,52 +183,80 @@ async def send_result(
         RuntimeError: the engine's error, as long as nothing was sent. Later it becomes part of the body.
     """
     held = _Held(reply)
-    try:
-        complete = await _hold_back(source, reply, held)
+    if await _hold_back(source, reply, held):
         reply.job.stats.result_bytes = reply.job.stats.result_bytes or held.size
-        tag = _chance.tag()
-        if complete and held.size <= _SPOOL_AFTER:
-            body: Piece = b"".join(held.pieces)
-            if reply.encoder is not None:
-                body = bytes(await reply.encode(body)) + reply.encoded_end()
-            return web.Response(body=body, headers=reply.all_headers(tag))
-        response = web.StreamResponse(headers=reply.all_headers(tag))
-        if request.version >= HttpVersion11:
-            response.enable_chunked_encoding()
+        body: Piece = b"".join(held.pieces)
+        if reply.encoder is not None:
+            body = bytes(await reply.encode(body)) + reply.encoded_end()
+        return web.Response(body=body, headers=reply.all_headers(_chance.tag()))
+    if reply.whole:
+        return await _send_whole(request, source, reply, held.pieces, release=release)
+    return await _send_stream(request, source, reply, held.pieces, release=release)
+
+
+async def _send_stream(
+    request: web.BaseRequest,
+    source: Source,
+    reply: Reply,
+    first: Sequence[Piece],
+    *,
+    release: Callable[[], Awaitable[None]],
+) -> web.StreamResponse:
+    """Send what comes; an error becomes the tagged end of the body."""
+    tag = _chance.tag()
+    response = web.StreamResponse(headers=reply.all_headers(tag))
+    if request.version >= HttpVersion11:
+        response.enable_chunked_encoding()
+    writer = await response.prepare(request)
+    assert writer is not None, "a new response has a writer"
+    with Transfer(response, writer) as transfer:
+        await transfer.ready()
+        error = await _pour(source, _Encoding(transfer, reply), first)
+    if error is not None:
+        reply.job.error = error
+        # The rows before it shall reach the client by themselves: some drop a piece that ends in an error.
+        await asyncio.sleep(0.02)
+        await response.write(await reply.encode(_tagged(error.text(reply.headers.version), tag)))
+    await release()
+    await response.write(reply.encoded_end())
+    await response.write_eof()
+    return response
+
+
+async def _pour(source: Source, sink: Sink, first: Sequence[Piece]) -> ClickHouseError | None:
+    """Write what comes, and return the engine's error in which it ended."""
+    try:
+        await source.pour(sink, first)
+    except ENGINE_ERRORS as raised:
+        return translate(raised)
+    return None
+
+
+async def _send_whole(
+    request: web.BaseRequest,
+    source: Source,
+    reply: Reply,
+    first: Sequence[Piece],
+    *,
+    release: Callable[[], Awaitable[None]],
+) -> web.StreamResponse:
+    """Send a large result that was kept until its end: by then its length is known."""
+    held = _Held(reply)
+    try:
+        await source.pour(_Encoding(held, reply), first)
+        held.write((reply.encoded_end(),))
+        response = web.StreamResponse(headers=reply.all_headers(_chance.tag()))
+        response.content_length = held.size
         writer = await response.prepare(request)
         assert writer is not None, "a new response has a writer"
+        await release()
         with Transfer(response, writer) as transfer:
-            async for pieces in held.drain():
-                await _send(transfer, pieces, reply)
-            if not complete:
-                await _stream(transfer, source, reply, tag)
-            await release()
-            await transfer.write([reply.encoded_end()])
+            await transfer.ready()
+            await asyncio.get_running_loop().run_in_executor(reply.executor, transfer.write, held.pieces, held.file)
         await response.write_eof()
         return response
     finally:
         held.close()
-
-
-async def _stream(transfer: Transfer, source: Source, reply: Reply, tag: str) -> None:
-    """Send what comes; an error becomes the tagged end of the body."""
-    try:
-        while pieces := await source.read():
-            reply.job.stats.result_bytes += sum(map(len, pieces))
-            await _send(transfer, pieces, reply)
-    except ENGINE_ERRORS as raised:
-        error = reply.job.error = translate(raised)
-        # The rows before it shall reach the client by themselves: some drop a piece that ends in an error.
-        await asyncio.sleep(0.02)
-        await _send(transfer, [_tagged(error.text(reply.headers.version), tag)], reply)
-
-
-async def _send(transfer: Transfer, pieces: Sequence[Piece], reply: Reply) -> None:
-    if reply.encoder is None:
-        await transfer.write(pieces)
-        return
-    for piece in pieces:
-        await transfer.write([await reply.encode(piece)])
 
 
 def _tagged(text: str, tag: str) -> bytes:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
 from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, translate
 from test_framework.embedded_clickhouse.hops import Call, Hops
 from test_framework.embedded_clickhouse.job import Job
-from test_framework.embedded_clickhouse.native_output import NativeStream
+from test_framework.embedded_clickhouse.native_output import NativeBlock, NativeStream
 from test_framework.embedded_clickhouse.pipes import SIZE, SMALL, PipePool, ResultPipe
-from test_framework.embedded_clickhouse.transfer import Piece
+from test_framework.embedded_clickhouse.transfer import Piece, Sink
 
 __all__ = ["BufferedSource", "DocumentSource", "NativeSource", "Source"]
 
@@ -30,11 +31,19 @@ class Source(Protocol):
         """Whether ``close`` has nothing to wait for."""
 
     async def read(self) -> Sequence[Piece]:
-        """The next pieces, none at the end. They are valid until the next call.
+        """The next pieces, none at the end, valid until the next call; read-only ones until ``pour`` or ``close``.
 
         Raises:
             RuntimeError, UnicodeDecodeError: the engine's error, at any piece.
             ClickHouseError: the endpoint's own, before the first piece.
+        """
+
+    async def pour(self, sink: Sink, first: Sequence[Piece]) -> None:
+        """Write ``first``, pieces that were read, and then all that is left, in a worker thread.
+
+        Raises:
+            RuntimeError, UnicodeDecodeError, ClickHouseError: as ``read``, when what came before is written.
+            OSError: the sink's.
         """
 
     async def close(self) -> None:
@@ -59,6 +68,10 @@ class BufferedSource:
         self._given = True
         data = await self._call.ended()
         return (data,) if data else ()
+
+    async def pour(self, sink: Sink, first: Sequence[Piece]) -> None:
+        pieces = (*first, *await self.read())
+        await self._hops.run(lambda: sink.write(pieces))
 
     async def close(self) -> None:
         await self._hops.end()
@@ -89,12 +102,14 @@ class DocumentSource:
         self._rest = b""
         self._buffer: memoryview | None = None
         self._pipes = pipes
-        self._pipe: ResultPipe | None = pipes.take()
-        self._sql = statement(self._pipe.path)
+        pipe = pipes.take()
+        self._pipe: ResultPipe | None = pipe
+        self._sql = statement(pipe.path)
         self._fresh, self._empty = True, False
-        self._call = hops.begin(self._run)
+        self._call = hops.begin(partial(self._run, pipe))
+        self._pouring: Call[None] | None = None
 
-    def _run(self) -> None:
+    def _run(self, pipe: ResultPipe) -> None:
         job = self._job
         try:
             connection = job.open(self._engine)
@@ -111,10 +126,11 @@ class DocumentSource:
         finally:
             job.finish()
             job.close()
+            pipe.ring()
 
     @property
     def idle(self) -> bool:
-        return not self._hops.busy
+        return not self._hops.busy and (self._pouring is None or self._pouring.done())
 
     async def read(self) -> Sequence[Piece]:
         if self._fresh:
@@ -143,9 +159,31 @@ class DocumentSource:
             self._buffer = memoryview(bytearray(SIZE))
         return data
 
+    async def pour(self, sink: Sink, first: Sequence[Piece]) -> None:
+        # A second thread beside the query's own.
+        self._pouring = self._hops.beside(partial(self._pour, sink, first))
+        await self._pouring.ended()
+
+    def _pour(self, sink: Sink, first: Sequence[Piece]) -> None:
+        sink.write(first)
+        pipe = self._pipe
+        assert pipe is not None, "poured after close"
+        while True:
+            finished = self._call.done()
+            if data := self._take(pipe):
+                sink.write((data,))
+            elif finished:
+                self._call.result()
+                sink.write((self._rest,))
+                return
+            else:
+                pipe.block()
+
     async def close(self) -> None:
         # The pipe is read until the query has ended: the engine does not bear a reader that goes away.
         await self._hops.end(self._drain)
+        if self._pouring is not None:
+            await self._pouring.wait()
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
             self._pipes.give_back(pipe)
@@ -156,7 +194,7 @@ class DocumentSource:
 
 
 class NativeSource:
-    """A SELECT in Native for a client that names a revision; several blocks in one hop to a worker thread."""
+    """A SELECT in Native, block by block from the engine's memory."""
 
     def __init__(self, job: Job, engine: Engine, hops: Hops, *, stream: NativeStream) -> None:
         self._job = job
@@ -164,42 +202,56 @@ class NativeSource:
         self._hops = hops
         self._stream = stream
         self._ended = False
-        self._next: Call[list[Piece]] | None = None
+        #: what ``read`` gave out, whose memory must stay
+        self._kept: list[NativeBlock] = []
 
     @property
     def idle(self) -> bool:
         return self._ended and not self._hops.busy
 
     async def read(self) -> Sequence[Piece]:
-        if self._next is None and self._ended:
-            return ()
-        call, self._next = self._next or self._hops.begin(self._fetch), None
-        pieces = await call.ended()
-        if not self._ended:
-            # The engine works on the next blocks while these are sent.
-            self._next = self._hops.begin(self._fetch)
-        return pieces
+        return () if self._ended else await self._hops.run(self._fetch)
+
+    async def pour(self, sink: Sink, first: Sequence[Piece]) -> None:
+        await self._hops.run(partial(self._pour, sink, first))
 
     def _fetch(self) -> list[Piece]:
         """Blocks up to a megabyte or 50 ms; for a small result this is all of it."""
+        pieces: list[Piece] = []
+        size, deadline = 0, time.perf_counter() + _HOP_SECONDS
+        while size < _CHUNK and (time.perf_counter() < deadline or not pieces):
+            block = self._next()
+            if block is None:
+                break
+            self._kept.append(block)
+            pieces.extend(block.pieces)
+            size += sum(map(len, block.pieces))
+        return pieces
+
+    def _pour(self, sink: Sink, first: Sequence[Piece]) -> None:
+        sink.write(first)
+        del first
+        self._kept.clear()
+        # One thread makes a block and sends it, with nothing handed over between: the client reads beside it. There
+        # is one block at a time, since one of wide rows can be hundreds of megabytes.
+        while not self._ended and (block := self._next()) is not None:
+            sink.write(block.pieces)
+            del block
+
+    def _next(self) -> NativeBlock | None:
+        """The next block; ``None`` at the end, when everything is given back."""
         try:
             connection = self._job.connection
             if connection is None:
                 connection = self._job.open(self._engine)
                 self._stream.open(connection)
-            pieces: list[Piece] = []
-            size, deadline = 0, time.perf_counter() + _HOP_SECONDS
-            while size < _CHUNK and (time.perf_counter() < deadline or not pieces):
-                block = self._stream.next(connection)
-                if block is None:
-                    self._finish()
-                    break
-                pieces.extend(_slices(block))
-                size += sum(map(len, block))
-            return pieces
+            block = self._stream.next(connection)
         except BaseException:
             self._finish()
             raise
+        if block is None:
+            self._finish()
+        return block
 
     def _finish(self) -> None:
         self._ended = True
@@ -215,14 +267,4 @@ class NativeSource:
         await self._hops.end()
         if not self._ended:
             await self._hops.run(self._cancel)
-
-
-def _slices(pieces: Iterable[bytes]) -> Iterator[Piece]:
-    """The pieces without copies, none larger than a megabyte: a block of wide rows can be hundreds of them."""
-    for piece in pieces:
-        if len(piece) <= _CHUNK:
-            yield piece
-            continue
-        view = memoryview(piece)
-        for at in range(0, len(view), _CHUNK):
-            yield view[at : at + _CHUNK]
+        self._kept.clear()

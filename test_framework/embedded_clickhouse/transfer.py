@@ -1,21 +1,25 @@
-"""Large answers: written to the connection without a copy on the way.
+"""Large answers: written to the connection by a worker thread, without a copy on the way.
 
-The HTTP library joins each chunk with its frame, and its event loop copies what the network does not take at once. For
-a result of many megabytes these copies cost more than the engine needs to make it. So its bytes go to the socket as
-they are, with the frames between them, in one system call for many chunks.
+The HTTP library joins each chunk with its frame, its event loop copies what the network does not take at once, and each
+turn of the loop is one more moment at which neither the engine nor the client works. For a result of many megabytes
+this costs more than the engine needs to make it. So the thread that gets the bytes from the engine puts them on the
+socket as they are, with the frames between them, in one system call for many chunks.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import os
+import select
 import socket
+import threading
 from collections.abc import Iterator, Sequence
-from typing import Self, TypeAlias
+from typing import IO, Protocol, Self, TypeAlias
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-__all__ = ["Piece", "Transfer"]
+__all__ = ["Piece", "Sink", "Transfer"]
 
 #: A part of a result.
 Piece: TypeAlias = "bytes | memoryview[int]"
@@ -24,91 +28,111 @@ Piece: TypeAlias = "bytes | memoryview[int]"
 _CHUNK = 1 << 16
 #: Fewer parts than any system takes in one call.
 _PARTS = 512
+#: Bytes of a file in one call.
+_FILE_PART = 1 << 24
+
+
+class Sink(Protocol):
+    """Where the bytes of a large result go. Used from one worker thread."""
+
+    def write(self, pieces: Sequence[Piece]) -> None:
+        """Take them; they may be used again afterwards.
+
+        Raises:
+            OSError: they cannot be taken any more.
+        """
 
 
 class Transfer:
-    """Writes the chunks of one answer.
+    """Writes the chunks of one answer; a ``Sink``. An answer that is given up breaks its connection.
 
     Args:
         response: prepared, with chunked encoding or without.
         writer: what preparing it returned.
 
     Use as a context manager.
+
+    Raises:
+        OSError: the client has gone.
     """
 
     def __init__(self, response: web.StreamResponse, writer: AbstractStreamWriter) -> None:
-        self._response = response
+        self._chunked = response.chunked
         self._writer = writer
-        self._transport = writer.transport
-        self._socket: socket.socket | None = None
+        transport = writer.transport
+        plain = transport.get_extra_info("socket") if transport is not None else None
+        if transport is None or plain is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        self._transport = transport
+        # A descriptor of our own: the library may close its while a write of ours waits.
+        self._socket: socket.socket = plain.dup()
+        self._writing = threading.Lock()
 
     def __enter__(self) -> Self:
-        transport = self._transport
-        plain = transport.get_extra_info("socket") if transport is not None else None
-        if plain is not None:
-            # A descriptor of our own: the library may close its while a write of ours waits.
-            self._socket = plain.dup()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._socket is not None:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            # A thread may be writing still; this wakes it.
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        with self._writing:
             self._socket.close()
 
-    async def write(self, pieces: Sequence[Piece]) -> None:
-        """Send them; they may be used again afterwards.
-
-        Raises:
-            OSError: the client has gone.
-        """
-        if self._socket is None:
-            for piece in pieces:
-                if piece:
-                    await self._response.write(piece)
-            return
-        await self._overtaken()
-        parts = list(_framed(pieces) if self._response.chunked else pieces)
-        for at in range(0, len(parts), _PARTS):
-            await self._send(self._socket, parts[at : at + _PARTS])
-
-    async def _overtaken(self) -> None:
+    async def ready(self) -> None:
         """Wait until what the library was given before, the headers, is with the system."""
-        transport = self._transport
-        assert transport is not None
         self._writer.send_headers()
-        if transport.get_write_buffer_size():
-            transport.set_write_buffer_limits(high=0)
+        if self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(high=0)
             await self._writer.drain()
-            transport.set_write_buffer_limits()
-        if transport.is_closing():
+            self._transport.set_write_buffer_limits()
+        if self._transport.is_closing():
             raise ConnectionResetError("the client has gone")
 
-    async def _send(self, connection: socket.socket, parts: list[Piece]) -> None:
+    def write(self, pieces: Sequence[Piece], file: IO[bytes] | None = None) -> None:
+        """Send them, and then a whole file, in a worker thread.
+
+        Args:
+            file: only for an answer that is not chunked.
+
+        Raises:
+            OSError: the client has gone, or the answer was given up.
+        """
+        parts = list(_framed(pieces) if self._chunked else pieces)
+        with self._writing:
+            for at in range(0, len(parts), _PARTS):
+                self._send(parts[at : at + _PARTS])
+            if file is not None:
+                self._send_file(file.fileno())
+
+    def _send(self, parts: list[Piece]) -> None:
         left = sum(map(len, parts))
         while left:
             try:
-                sent = connection.sendmsg(parts)
+                sent = self._socket.sendmsg(parts)
             except BlockingIOError:
-                await _writable(connection)
+                self._wait()
                 continue
             left -= sent
             if left:
                 parts = _after(parts, sent)
-                await _writable(connection)
 
+    def _send_file(self, file: int) -> None:
+        at = 0
+        while True:
+            try:
+                sent = os.sendfile(self._socket.fileno(), file, at, _FILE_PART)
+            except BlockingIOError:
+                self._wait()
+                continue
+            if not sent:
+                return
+            at += sent
 
-async def _writable(connection: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-
-    def wake() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    loop.add_writer(connection, wake)
-    try:
-        await ready
-    finally:
-        loop.remove_writer(connection)
+    def _wait(self) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        poll.poll()
 
 
 def _framed(pieces: Sequence[Piece]) -> Iterator[Piece]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -15,7 +15,7 @@ from test_framework.embedded_clickhouse.transfer import Transfer
 PIECES = [bytes([number % 251]) * (number * 977 % 200_000) for number in range(200)]
 WHOLE = b"".join(PIECES)
 
-Work = Callable[[Transfer], Awaitable[None]]
+Work = Callable[[Transfer], None]
 
 
 @asynccontextmanager
@@ -30,7 +30,8 @@ async def serving(work: Work, ended: asyncio.Queue[BaseException | None] | None 
         assert writer is not None
         try:
             with Transfer(response, writer) as transfer:
-                await work(transfer)
+                await transfer.ready()
+                await asyncio.to_thread(work, transfer)
         except BaseException as error:
             if ended is not None:
                 ended.put_nowait(error)
@@ -47,10 +48,10 @@ async def serving(work: Work, ended: asyncio.Queue[BaseException | None] | None 
         await runner.cleanup()
 
 
-async def send_all(transfer: Transfer) -> None:
-    await transfer.write(PIECES)
+def send_all(transfer: Transfer) -> None:
+    transfer.write(PIECES)
     for piece in PIECES:
-        await transfer.write([memoryview(piece), b""])
+        transfer.write([memoryview(piece), b""])
 
 
 async def test_what_is_written_arrives_in_order_and_the_connection_lives_on() -> None:
@@ -89,10 +90,10 @@ async def test_answers_to_requests_sent_at_once_follow_each_other_whole() -> Non
 async def test_a_client_that_does_not_read_holds_the_writer_back() -> None:
     written = 0
 
-    async def endless(transfer: Transfer) -> None:
+    def endless(transfer: Transfer) -> None:
         nonlocal written
         while True:
-            await transfer.write([bytes(1 << 20)])
+            transfer.write([bytes(1 << 20)])
             written += 1
 
     ended: asyncio.Queue[BaseException | None] = asyncio.Queue()
@@ -114,8 +115,8 @@ async def test_a_client_that_does_not_read_holds_the_writer_back() -> None:
 async def test_a_descriptor_is_given_back_for_each_answer() -> None:
     descriptors: list[int] = []
 
-    async def note(transfer: Transfer) -> None:
-        await transfer.write([b"x"])
+    def note(transfer: Transfer) -> None:
+        transfer.write([b"x"])
         one, other = socket.socketpair()
         descriptors.append(one.fileno())
         one.close()
