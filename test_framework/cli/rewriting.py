@@ -195,9 +195,11 @@ def _summary(report: TreeReport, outcomes: Sequence[Outcome], *, written: bool) 
     verb = "written" if written else "to write"
     complete = f"{total.complete:,} of them without a mock of ours left"
     yield f"{counted(total.changed, 'file')} {verb} of {total.files:,} read, {complete}"
+    kinds = sorted({kind for outcome in outcomes for kind in outcome.rewrite.left_alone})
     yield (
         f"{counted(total.rewritten, 'test')} rewritten, {total.marked:,} marked for a person;"
         f" {counted(total.untouched, 'mock')} left alone that stand in for what is not ours"
+        + (f" ({', '.join(kinds)})" if kinds else "")
     )
     for outcome in outcomes:
         for note in outcome.rewrite.notes:
@@ -228,6 +230,7 @@ def _file(outcome: Outcome) -> dict[str, Any]:
         "rewritten": rewrite.rewritten,
         "marked": rewrite.marked,
         "untouched": rewrite.untouched,
+        "left_alone": list(rewrite.left_alone),
         "notes": list(rewrite.notes),
         "diff": _diff(outcome) if rewrite.changed else "",
     }

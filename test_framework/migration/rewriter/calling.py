@@ -93,10 +93,10 @@ def arguments_of(machine: Machine, node: ast.Call, frame: Frame) -> Arguments:
 def call(machine: Machine, node: ast.Call, frame: Frame) -> Value:
     """The value of a call."""
     module = cast("Module", frame.module)
-    if frame.kind in (*_OWN, "module") and module in machine.own_modules:
+    if module in machine.own_modules:
         if is_mock_class(node.func, module.imports):
             return make_mock(machine, node, frame)
-        if is_patch(node.func, module.imports):
+        if frame.kind != "code" and is_patch(node.func, module.imports):
             return make_patch(machine, node, frame, how="call")
     function = machine.evaluate(node.func, frame)
     if isinstance(function, BoundMethod) and isinstance(function.owner, ModuleV):
@@ -263,6 +263,7 @@ def entered(machine: Machine, item: ast.withitem, frame: Frame, *, is_async: boo
     if isinstance(value, Yielded):
         return value.value
     if isinstance(value, StandIn):
+        machine.opened(node)
         step = "__aenter__" if is_async else "__enter__"
         path = (*value.path, step, "()")
         return value.root.results.get(path) or StandIn(value.root, path)

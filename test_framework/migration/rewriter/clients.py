@@ -39,7 +39,7 @@ def client_of(planner: Planner, kind: str, root: Root) -> Client:
     if kind == "websocket":
         return Client(_socket_name(planner, root))
     if kind == "http":
-        return _http_client(planner)
+        return _http_client(planner, root)
     direct = [op for op in ops if normal(op.path)[0] != "pipeline" and not is_pipeline(planner.trace, op.root)]
     plain = [op for op in direct if not op.awaited]
     if kind == "redis":
@@ -63,8 +63,12 @@ def _socket_name(planner: Planner, root: Root) -> str:
     return Socket(planner, opened).name
 
 
-def _http_client(planner: Planner) -> Client:
+def _http_client(planner: Planner, root: Root) -> Client:
+    if root.spec.startswith(("requests.", "aiohttp.")):
+        raise CannotTell(f"{root.spec} has another face than httpx: make a real one for service_url")
     ops = [op for op in planner.trace.ops if op.root.kind == "http" and is_request(op.path)]
+    if any(op.entered for op in ops):
+        raise CannotTell("answers are entered, as aiohttp's are: make a real session for service_url")
     plain = [op for op in ops if not op.awaited]
     if plain and len(plain) < len(ops):
         raise CannotTell("some calls are awaited and some are not")

@@ -146,7 +146,7 @@ class _Changer(cst.CSTTransformer):
     def on_leave(self, original_node: cst.CSTNodeT, updated_node: cst.CSTNodeT) -> object:  # type: ignore[override]
         if isinstance(original_node, cst.BaseExpression) and self.edits.exprs:
             text = self.edits.exprs.get(self.span(original_node))
-            if text is not None and not isinstance(original_node, cst.BaseString | cst.Param):
+            if text is not None and not isinstance(original_node, cst.FormattedString | cst.Param):
                 return cst.parse_expression(text, self.config)
         return super().on_leave(original_node, updated_node)
 

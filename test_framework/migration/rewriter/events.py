@@ -72,6 +72,8 @@ class Op:
     result: Value | None = None
     configured: bool = False
     awaited: bool = False
+    # Its result is the target of ``with``.
+    entered: bool = False
     used: bool = False
     raises: str = ""
     conditional: bool = False

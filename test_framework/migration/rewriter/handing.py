@@ -6,7 +6,9 @@ import ast
 from typing import TYPE_CHECKING
 
 from test_framework.migration.rewriter.events import CannotTell
+from test_framework.migration.rewriter.http_requests import is_request
 from test_framework.migration.rewriter.kinds import normal
+from test_framework.migration.rewriter.naming import HELPER
 from test_framework.migration.rewriter.values import Root
 from test_framework.migration.rewriter.wanted import Client
 
@@ -32,9 +34,16 @@ def hand_in(planner: Planner) -> None:
                 planner.plan.provided.add(root.scope)
             continue
         _replace_making(planner, root, client)
+    _rename_aliases(planner)
+
+
+def _rename_aliases(planner: Planner) -> None:
+    """Names for a part of a mock, as for the connection of a pool."""
     for (scope, name), value in planner.trace.aliases.items():
         if value.root.kind in (None, "websocket") or value.root.answer or scope != planner.scope:
             continue
+        if value.root.kind == "http" and is_request(value.path[:-1]):
+            continue  # the answer to a request
         through, _ = normal((*value.path, "x"))
         if value.path[-1:] != ("()",) and not through:
             raise CannotTell(f"{name} is a part of the mock")
@@ -55,9 +64,10 @@ def _drop(planner: Planner, root: Root) -> None:
     statement = root.statement
     if any(setup.place.statement is statement and setup.root.kind == "http" for setup in planner.trace.setups):
         return  # it goes with what was told to the client
-    if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is not root.node:
+    made = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+    if statement is None or (made is not root.node and (root.scope != HELPER or not isinstance(made, ast.Call))):
         raise CannotTell("the mock of an answer is made in a way that is not understood")
-    planner.delete(statement, root.scope)
+    planner.delete(statement, planner.scope if root.scope == HELPER else root.scope)
 
 
 def only_given(planner: Planner, root: Root) -> bool:

@@ -20,14 +20,17 @@ __all__ = ["http_assertion"]
 
 def _sent(proof: HttpProof, request: Request, path: str = "") -> str:
     """The requests of this method and path, in the test's words."""
-    return f"{proof.client.name}.sent({repr_of(request.method)}, {path or _path(request)})"
+    path = path or _path(request)
+    if not path and proof.prepared:
+        raise CannotTell("the path of a request cannot be told from the source")
+    return f"{proof.client.name}.sent({repr_of(request.method)}{f', {path}' if path else ''})"
 
 
 def _own_words(check: Check) -> str:
     """The path as the assertion says it, where it is no plain text."""
     first = check.node.args[0] if isinstance(check.node, ast.Call) and check.node.args else None
     plain = first is None or any(isinstance(each, ast.Attribute | ast.Call) for each in ast.walk(first))
-    if plain or not isinstance(first, ast.JoinedStr):
+    if plain or not isinstance(first, ast.JoinedStr) or not ast.unparse(first).startswith(("f'/", 'f"/')):
         return ""
     text = ast.unparse(first)
     return text if '"' in text else 'f"' + text[2:-1] + '"'
@@ -39,6 +42,8 @@ def _path(request: Request) -> str:
     if not request.parts:
         return repr_of(request.path)
     shown = [emit(part) for part in request.parts]
+    if None in shown:
+        return ""
     return "f" + repr_of(request.path.format(*(f"{{{text}}}" for text in shown)))
 
 

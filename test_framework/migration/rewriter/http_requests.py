@@ -128,6 +128,7 @@ class Request:
     parts: tuple[Value, ...] = ()
     others: tuple[str, ...] = ()
     op: Op | None = field(default=None, compare=False)
+    url: Value | None = None
 
 
 def is_request(path: tuple[str, ...]) -> bool:
@@ -144,7 +145,9 @@ def url_of(path: tuple[str, ...], args: list[Value], kwargs: dict[str, Value]) -
 def asks_url(event: Op | Check) -> bool:
     """Whether it is called with an address."""
     url = url_of(event.path, event.args, event.kwargs)
-    text = url.value if isinstance(url, Const) else url.text.lstrip("f'\"") if isinstance(url, Sym) else None
+    text = url.value if isinstance(url, Const) else None
+    if isinstance(url, Sym):
+        text = url.pattern or url.text.lstrip("f'\"")
     return isinstance(text, str) and re.match(r"/|https?://", text) is not None
 
 
@@ -152,6 +155,7 @@ def is_foreign(events: Iterable[Op | Check]) -> bool:
     """Whether all these calls go to somebody else's service."""
     urls = [url_of(each.path, each.args, each.kwargs) for each in events]
     known = [each.value for each in urls if isinstance(each, Const) and isinstance(each.value, str)]
+    known += [each.pattern or each.text.lstrip("f'\"") for each in urls if isinstance(each, Sym)]
     absolute = [each for each in known if re.match(r"(https?|wss?)://", each)]
     return bool(absolute) and len(absolute) == len(known) and not any(OWN.match(each) for each in absolute)
 
@@ -183,12 +187,17 @@ def request_of(path: tuple[str, ...], args: list[Value], kwargs: dict[str, Value
         parts,
         tuple(sorted(kwargs.keys() - {"json", "params", "headers", "url", "method"})),
         op,
+        url,
     )
 
 
 def _template(url: Value | None) -> tuple[str, tuple[Value, ...]]:
     if isinstance(url, Const) and isinstance(url.value, str):
         return url.value, ()
+    if isinstance(url, Sym) and url.pattern:
+        pieces = url.pattern.split("*")
+        unknown = tuple(Sym("", pure=False) for _ in pieces[1:])
+        return "".join(f"{{{n - 1}}}{piece}" if n else piece for n, piece in enumerate(pieces)), unknown
     text = emit(url) if isinstance(url, Sym) else None
     if url is None or text is None:
         raise CannotTell("which address is asked cannot be told from the source")

@@ -130,6 +130,10 @@ class Machine:
         if id(node) in self._ops:
             self._ops[id(node)].awaited = True
 
+    def opened(self, node: ast.expr) -> None:
+        if id(node) in self._ops:
+            self._ops[id(node)].entered = True
+
     def unused(self, node: ast.expr) -> None:
         inner = node.value if isinstance(node, ast.Await) else node
         if id(inner) in self._ops:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from test_framework.migration.rewriter.events import Frame, Patch
 from test_framework.migration.rewriter.mocks import is_mock_class, is_patch, origin_of
 from test_framework.migration.rewriter.modules import Module
-from test_framework.migration.rewriter.naming import holds_mock, tell_result
+from test_framework.migration.rewriter.naming import HELPER, holds_mock, tell_result
 from test_framework.migration.rewriter.values import (
     UNKNOWN,
     BoundMethod,
@@ -34,7 +34,8 @@ _OPTIONS = frozenset({"name", "unsafe", "spec_set", "autospec", "create", "new_c
 def make_mock(machine: Machine, node: ast.Call, frame: Frame) -> StandIn:
     """``AsyncMock(…)`` and its relatives."""
     module = cast("Module", frame.module)
-    root = Root(node, frame.scope, "call", statement=machine.own_place.statement if machine.own_place else None)
+    scope = HELPER if frame.kind == "code" else frame.scope
+    root = Root(node, scope, "call", statement=machine.own_place.statement if machine.own_place else None)
     root.maker = is_mock_class(node.func, module.imports)
     machine.trace.roots.append(root)
     if node.args:

@@ -12,6 +12,7 @@ __all__ = [
     "dotted",
     "is_mock_class",
     "is_patch",
+    "makes_mocks",
     "origin_of",
 ]
 
@@ -72,6 +73,11 @@ def is_mock_class(node: ast.expr, imports: Mapping[str, str]) -> str:
         return node.attr if node.attr in _CLASSES else ""
     name = _of_library(origin_of(node, imports))
     return name if name in _CLASSES else ""
+
+
+def makes_mocks(node: ast.AST, imports: Mapping[str, str]) -> bool:
+    """Whether a mock class is called in it."""
+    return any(isinstance(each, ast.Call) and is_mock_class(each.func, imports) for each in ast.walk(node))
 
 
 def is_patch(node: ast.expr, imports: Mapping[str, str]) -> str:

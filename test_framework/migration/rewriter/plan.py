@@ -11,6 +11,8 @@ from test_framework.migration.rewriter.edits import FunctionEdit, Positions
 from test_framework.migration.rewriter.events import CannotTell
 from test_framework.migration.rewriter.handing import hand_in
 from test_framework.migration.rewriter.http_data import Again
+from test_framework.migration.rewriter.http_making import lead_to_service
+from test_framework.migration.rewriter.http_requests import is_request
 from test_framework.migration.rewriter.patching import replace_patches
 from test_framework.migration.rewriter.preparing import Prepared
 from test_framework.migration.rewriter.reading import Function, is_unittest
@@ -66,6 +68,7 @@ class Planner:
         hand_in(self)
         connect(self)
         self._remove_setups()
+        lead_to_service(self)
         replace_patches(self)
         self._one_meaning()
         self._finish()
@@ -156,8 +159,10 @@ class Planner:
             if setup.root.kind is not None or (setup.root.parent is not None and setup.root.parent.kind is not None):
                 self.delete(setup.place.statement, setup.place.scope)
                 self.plan.rewritten += 1
+        # What the test asks the service by itself stays, whatever it calls the answer.
+        asking = {id(op.place.statement) for op in self.trace.ops if op.root.kind == "http" and is_request(op.path)}
         for place in self.trace.leftovers:
-            if place.scope == self.scope:
+            if place.scope == self.scope and id(place.statement) not in asking:
                 self.delete(place.statement, place.scope)
 
     def delete(self, statement: ast.stmt, scope: str) -> None:

@@ -16,9 +16,8 @@ from test_framework.migration.rewriter.agreement import Agreement
 from test_framework.migration.rewriter.context import Context
 from test_framework.migration.rewriter.edits import Edits, Positions, apply
 from test_framework.migration.rewriter.events import CannotTell, Finish, Raised, Trace
+from test_framework.migration.rewriter.finishing import finished
 from test_framework.migration.rewriter.http_data import Service
-from test_framework.migration.rewriter.imports import add_statements, is_standard, remove_unused, used_names
-from test_framework.migration.rewriter.local_fixtures import IMPORTS, local_fixture
 from test_framework.migration.rewriter.modules import Module
 from test_framework.migration.rewriter.plan import Plan, Planner, make_plan, our_roots
 from test_framework.migration.rewriter.reading import Fixtures, Function, Reading, TestCase, find_tests, fixture_options
@@ -206,7 +205,10 @@ class _File:
                 pos = self.positions.of(plan.test.node)
                 if not self._is_marked_already(plan.test.node):
                     edits.marks[pos] = f"{MARK} {plan.reason}"
-        text = self._finish(apply(self.source, edits), good)
+        text = apply(self.source, edits)
+        if good:
+            fixtures = {name for plan in good for name in plan.local_fixtures}
+            text = finished(text, self.tree, fixtures, anyio="mark.anyio" in self.source)
         return replace(
             self.plain,
             text=text,
@@ -249,24 +251,6 @@ class _File:
             for scope in given - kept
             if scope.rpartition(".")[2] not in asked and scope in self.functions
         }
-
-    def _finish(self, text: str, good: list[Plan]) -> str:
-        if not good:
-            return text
-        wanted = {name for plan in good for name in plan.local_fixtures}
-        new = ast.parse(text)
-        defined = {node.name for node in ast.walk(new) if isinstance(node, Function)}
-        anyio = "mark.anyio" in self.source
-        definitions = "\n\n".join(local_fixture(name, anyio=anyio) for name in sorted(wanted - defined))
-        text = add_statements(text, [], definitions) if definitions else text
-        new = ast.parse(text)
-        bound = set(Module("", new).imports) | set(Module("", new).definitions)
-        read = {node.id for node in ast.walk(new) if isinstance(node, ast.Name)}
-        needed = [line for name, line in IMPORTS.items() if name in read and name not in bound]
-        for standard in (False, True):
-            text = add_statements(text, [line for line in needed if is_standard(line) is standard], "")
-        gone = (used_names(self.tree) - used_names(ast.parse(text))) & set(self.module.imports)
-        return remove_unused(text, gone)
 
 
 _GIVES = {

@@ -211,7 +211,8 @@ def _handler(handlers: list[ast.ExceptHandler], error: Raised) -> ast.ExceptHand
         for each in caught:
             name = dotted(each).rpartition(".")[2] if each is not None else "Exception"
             names = (error.name, _PARENTS.get(error.name), "Exception", "BaseException")
-            if name in names or not error.name:
+            httpx = each is not None and dotted(each) == "httpx.HTTPError" and error.name == "HTTPStatusError"
+            if name in names or httpx or not error.name:
                 return handler
     return None
 

@@ -33,3 +33,15 @@ class TestUsers:
         mock_response.status_code = 422
         response = await http_client.post("/api/users", json={"name": "Nobody"})
         assert response.status_code == 422
+
+
+async def test_the_answer_is_told_in_place():
+    client = AsyncMock()
+    client.post.return_value = MagicMock()
+    client.post.return_value.status_code = 200
+    client.post.return_value.json.return_value = {"access_token": "abc", "token_type": "bearer"}
+    response = await client.post("/auth/login", json={"email": "test@example.com", "password": "test123"})
+    assert response.status_code == 200
+    body = response.json()
+    assert "access_token" in body
+    assert body["token_type"] == "bearer"
