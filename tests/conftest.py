@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from types import FrameType
 
+import psutil
 import pytest
 
 from test_framework.endpoints import ClickHouseEndpoint, PostgresEndpoint, RedisEndpoint
@@ -13,8 +15,28 @@ from tests.servers import data_directory, run_clickhouse, run_postgres, run_redi
 # What a script starts in the background ignores Ctrl-C, and hands that down to every program that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# A run that is told to end takes its servers with it, as an interrupted one does.
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+_workers_of_xdist = False
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global _workers_of_xdist
+    _workers_of_xdist = config.pluginmanager.hasplugin("dsession")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """A run that is told to end takes its servers with it, as an interrupted one does, and so do its workers.
+
+    They are told here: xdist would wait for the tests that run, and kill in the end what still tidies up.
+    """
+    if _workers_of_xdist:
+        for worker in psutil.Process().children():
+            worker.send_signal(signal.SIGTERM)
+    for again in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(again, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+signal.signal(signal.SIGTERM, _end)
 
 
 @pytest.fixture(scope="module")
