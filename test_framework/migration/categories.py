@@ -17,6 +17,8 @@ __all__ = ["Evidence", "Finding", "certain", "decide", "of_imports", "of_layers"
 
 STRONG, MIDDLE, WEAK, HINT = 4, 3, 2, 1
 LONGEST = 3
+ACCESSORS = frozenset(("get", "getboolean", "getfloat", "getint"))
+"""What is asked of a module of settings; anything else that is patched in it merely lives there."""
 SPECIFIC = (
     Category.CLICKHOUSE, Category.REDIS, Category.WEBSOCKET, Category.LLM, Category.DATABASE, Category.HTTP,
     Category.FILESYSTEM, Category.TIME, Category.ENVIRONMENT, Category.OTHER,
@@ -104,7 +106,8 @@ def _first(segments: list[str], table: dict[str, Category], weight: int) -> Find
 
 
 def _whole(segments: list[str]) -> Finding | None:
-    for segment in reversed(segments[-2:]):
+    owner = _is_object(segments) or segments[-1].isupper() or segments[-1] in ACCESSORS
+    for segment in reversed(segments[-2 if owner else -1 :]):
         if category := lexicon.WHOLE.get(segment):
             return Finding(category, segment, MIDDLE)
     return None
@@ -219,7 +222,7 @@ def _sources(evidence: Evidence) -> Iterator[Finding]:
         yield found_used._replace(why=f"{found_used.why} is used on it")
     if evidence.outer is not None and evidence.outer.category is not Category.OTHER:
         yield evidence.outer._replace(why=f"it is part of a mock: {evidence.outer.why}")
-    yield from (found for found in _named((evidence.around,), "{} makes it") if found.weight > HINT)
+    yield from _named((evidence.around,), "{} makes it")
     for found in _named((evidence.callee,), "{} takes it"):
         if found.weight == STRONG or (found.weight == WEAK and _is_class(evidence.callee)):
             yield found._replace(weight=min(found.weight, MIDDLE))

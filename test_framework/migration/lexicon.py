@@ -31,11 +31,11 @@ STRONG = _words({
     "mongodb pymongo "
     "mongoclient orm queryset dbapi dao dbsession objects dynamodb snowflake bigquery cassandra neo4j alembic "
     "tortoise peewee mariadb cockroachdb redshift trino presto duckdb couchdb couchbase firestore spanner bigtable "
-    "databricks influxdb qdrant chromadb pinecone weaviate milvus pgvector asyncengine "
+    "influxdb qdrant chromadb pinecone weaviate milvus pgvector asyncengine "
     "pgpool fetchrow fetchval fetchone fetchall postgreshook oracledb mssql mongoengine pyodbc",
     Category.HTTP: "http https requests httpx aiohttp urllib urllib2 urllib3 urlopen httplib httplib2 "
     "clientsession "
-    "httpclient pycurl aioclient webhook requestexception urlretrieve httpsession httperror",
+    "httpclient pycurl aioclient webhook requestexception urlretrieve httpsession httperror statuscode",
     Category.FILESYSTEM: "aiofiles pathlib shutil tempfile makedirs mkdir rmtree rmdir unlink listdir isfile isdir "
     "copyfile scandir filesystem mkdtemp mkstemp namedtemporaryfile temporarydirectory copytree read_text "
     "write_text",
@@ -199,6 +199,12 @@ _PHRASES: tuple[tuple[Category, str], ...] = (
     (Category.OTHER, r"(^|\.)(__)?builtins?(__)?\.\w+$"),
     (Category.OTHER, r"(^|\.)os\.\w+$"),
     (Category.OTHER, r"(^|\.)subprocess\.\w+$"),
+    (
+        Category.OTHER,
+        (r"(^|\.)(atexit|ctypes|getpass|grp|hashlib|hmac|importlib|inspect|locale|multiprocessing|pwd|threading|traceback"
+        r"|warnings|webbrowser)\.\w+$"),
+    ),
+    (Category.OTHER, r"(^|\.)(__import__|import_module)$"),
     (Category.OTHER, r"(^|\.)(random|uuid|logging|getpass|signal|shlex|secrets)\.\w+$"),
     (Category.OTHER, r"(^|\.)sys\.\w+(\.\w+)?$"),
     (Category.HTTP, r"(^|\.)socket\.(create_connection|socket|getaddrinfo|gethostbyname)$"),
