@@ -64,6 +64,11 @@ class ClickHouseReplyError(Exception):
         super().__init__(text.strip() or f"HTTP status {status}")
 
 
+def quote_text(value: str) -> str:
+    """``value`` as an SQL text, whatever is in it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def escape_parameter(value: str) -> str:
     """A parameter's text goes through the parser of tab separated values first."""
     return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
@@ -73,6 +78,8 @@ class ClickHouseClient:
     """One connection, kept open between requests. Not for concurrent use."""
 
     def __init__(self, endpoint: ClickHouseEndpoint, timeout: float) -> None:
+        self._endpoint = endpoint
+        self._timeout = timeout
         self._headers = {"X-ClickHouse-User": endpoint.user, "X-ClickHouse-Key": endpoint.password.reveal()}
         self._http: http.client.HTTPConnection
         if endpoint.secure:
@@ -80,6 +87,10 @@ class ClickHouseClient:
             self._http = http.client.HTTPSConnection(endpoint.host, endpoint.port, timeout=timeout, context=context)
         else:
             self._http = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout)
+
+    def another(self) -> ClickHouseClient:
+        """A second connection, for what is to happen while this one waits for an answer."""
+        return ClickHouseClient(self._endpoint, self._timeout)
 
     async def execute(
         self, sql: str, *, body: bytes = b"", database: str | None = None, settings: dict[str, str] | None = None

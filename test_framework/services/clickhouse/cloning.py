@@ -26,6 +26,11 @@ _TOKEN = re.compile(
       | (?P<word>[^\W\d]\w*)""",
     re.VERBOSE | re.DOTALL,
 )
+_DEDUPLICATION = "non_replicated_deduplication_window"
+_VERSION = f"""
+SELECT version(), (SELECT any(value) FROM system.merge_tree_settings WHERE name = '{_DEDUPLICATION}')
+"""
+_REFRESH = re.compile(r"\bREFRESH\s+(?:EVERY|AFTER)\b", re.IGNORECASE)
 _VIEWS = ("View", "MaterializedView", "LiveView", "WindowView", "Dictionary")
 
 
@@ -60,6 +65,7 @@ class Plan:
     database: str
     objects: Sequence[Object]
     clone_as: bool
+    deduplicates: bool = False  # tables remember what was inserted into them, by default
 
     @property
     def tables(self) -> Sequence[Object]:
@@ -74,9 +80,17 @@ class Plan:
     @property
     def countable(self) -> bool:
         """Whether parts alone say what the database holds, and one server sees every write: the MergeTree family."""
-        return not any(each.engine.startswith("Shared") for each in self.objects) and all(
-            each.is_merge_tree or each.is_view or each.name.startswith(".inner") for each in self.objects
+        return all(
+            each.engine in ("View", "Dictionary")
+            or (each.engine == "MaterializedView" and not _REFRESH.search(each.sql))
+            or (each.is_merge_tree and not each.engine.startswith("Shared"))
+            for each in self.objects
         )
+
+    @property
+    def forgetful(self) -> bool:
+        """Whether a row that is gone can be inserted again: no table leaves out what it has seen before."""
+        return not self.deduplicates and not any(_DEDUPLICATION in each.sql for each in self.objects)
 
     @property
     def alike(self) -> bool:
@@ -85,10 +99,15 @@ class Plan:
 
 
 async def read_plan(client: ClickHouseClient, database: str) -> Plan:
-    ((version,),) = await client.rows("SELECT version()")
+    ((version, window),) = await client.rows(_VERSION)
     major, minor = (int(part) for part in str(version).split(".")[:2])
     rows = await client.rows(_OBJECTS, {"database": database})
-    return Plan(database, [Object(*row) for row in rows], (major, minor) >= _CLONE_AS)
+    return Plan(
+        database,
+        [Object(*row) for row in rows],
+        clone_as=(major, minor) >= _CLONE_AS,
+        deduplicates=window not in ("0", "", None),
+    )
 
 
 async def clone_object(client: ClickHouseClient, plan: Plan, each: Object, target: str) -> None:
