@@ -9,6 +9,7 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import click
 from test_framework.cli.scanning import Interruption, Progress, ScanOptions, progress_bar, read_tree, readers_may_leave
 from test_framework.errors import SettingsError
 from test_framework.migration.model import FileReport, TreeReport
-from test_framework.migration.processes import process_pool, signals_held
+from test_framework.migration.processes import KILLED, worked
 from test_framework.migration.reporting.text import counted, printable
 from test_framework.migration.versioned import uncommitted
 from test_framework.migration.writing import Source, read_source, replace_all
@@ -93,19 +94,30 @@ def _rewritten(report: TreeReport, jobs: int | None) -> list[Outcome]:
             for outcome in done:
                 outcomes.append(outcome)
                 report_progress(len(outcomes), len(report.with_mocks))
-    return outcomes
+    return sorted(outcomes, key=lambda outcome: outcome.path)
 
 
 def _in_processes(report: TreeReport, jobs: int) -> Generator[Outcome, None, None]:
     files = report.with_mocks
-    roots = [report.root] * len(files)
     if jobs == 1 or len(files) <= ALONE:
-        yield from map(_rewrite, roots, files)
+        yield from (_rewrite(report.root, file) for file in files)
         return
-    with process_pool(jobs) as pool:
-        with signals_held():
-            outcomes = pool.map(_rewrite, roots, files, chunksize=PART)
-        yield from outcomes
+    parts = [files[start : start + PART] for start in range(0, len(files), PART)]
+    with closing(worked(partial(_rewrite_all, report.root), parts, jobs)) as answers:
+        for part, answer in answers:
+            yield from answer if answer is not None else (_unrewritten(report.root, file) for file in part)
+
+
+def _rewrite_all(root: str, files: Sequence[FileReport]) -> list[Outcome]:
+    return [_rewrite(root, file) for file in files]
+
+
+def _unrewritten(root: str, file: FileReport) -> Outcome:
+    """What becomes of a file whose process was killed: nothing, and it is said."""
+    from test_framework.migration.rewriter import Rewrite
+
+    source = read_or_refuse(Path(root) / file.path)
+    return Outcome(file.path, source, Rewrite(source.text, notes=(f"left as it is: {KILLED}",)))
 
 
 def _rewrite(root: str, file: FileReport) -> Outcome:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import as_completed
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from test_framework.migration.analysis import analyse
 from test_framework.migration.cache import Cache, key_of
 from test_framework.migration.discovery import is_test_path
 from test_framework.migration.facts import FileFacts, empty, from_json, to_json
-from test_framework.migration.processes import process_pool, signals_held
+from test_framework.migration.processes import KILLED, worked
 
 __all__ = ["Reader"]
 
@@ -73,11 +72,12 @@ class Reader:
                 yield dict(_facts_of(part))
             return
         # Garbage is collected after each part.
-        with process_pool(min(self.jobs, len(parts)), initializer=gc.disable) as pool:
-            with signals_held():
-                waiting = [pool.submit(_work, part) for part in parts]
-            for done in as_completed(waiting):
-                yield {path: from_json(text) for path, text in done.result()}
+        with closing(worked(_work, parts, self.jobs, initializer=gc.disable)) as answers:
+            for part, answer in answers:
+                if answer is None:
+                    yield dict.fromkeys(part, empty(error=KILLED))
+                else:
+                    yield {path: from_json(text) for path, text in answer}
 
     def outside(self, path: str) -> FileFacts | None:
         """A file outside of the scanned paths that a name leads to."""
