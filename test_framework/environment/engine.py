@@ -8,27 +8,22 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from test_framework.endpoints import Endpoints
+from test_framework.environment.builder import Builder
 from test_framework.errors import FrameworkError, ServiceUnavailable, StackError
-from test_framework.isolation.names import Names
 from test_framework.isolation.values import Grant, Identity, IsolationOptions, Lease
 from test_framework.waiting import Deadline, wait_until
 
 if TYPE_CHECKING:
-    from test_framework.isolation.ledger import Allocator, Clones
-    from test_framework.isolation.loose import LooseLedger
-    from test_framework.services.postgres.ledger import PostgresLedger
-
-    Books = PostgresLedger | LooseLedger
+    from test_framework.environment.builder import Books
+    from test_framework.isolation.ledger import Allocator
 
 __all__ = ["Engine"]
 
 _GRACE = 5.0  # what a server gets beyond every other limit before its answer is no longer awaited
-# Databases of one run that may wait to be dropped, over all workers: each takes memory.
-_BACKLOG = 32
 _log = logging.getLogger("test_framework.isolation")
 
 
@@ -39,16 +34,38 @@ class Engine:
         self._endpoints = endpoints
         self._identity = identity
         self._options = options
-        self._names = Names(options.prefix, identity.worker_id)
+        self._builder = Builder(endpoints, identity, options, report=_report)
         self._serials = itertools.count(1)
         self._ledger: Books | None = None
         self._allocators: dict[str, Allocator] = {}
-        self._closers: list[Callable[[], Awaitable[None]]] = []
         self._reaping: asyncio.Task[None] | None = None
         self._asking: set[asyncio.Task[Grant]] = set()
         self._warming: set[asyncio.Task[None]] = set()
         self._closing = False
         self._lock = asyncio.Lock()
+
+    def at_once(self, service: str) -> Lease | None:
+        """A namespace that is ready for this worker, from any thread; what :meth:`settling` gives is left to do."""
+        started = time.monotonic()
+        allocator = self._allocators.get(service)
+        grant = allocator.at_once() if allocator is not None else None
+        return None if grant is None else self._lease(service, grant, started)
+
+    def settling(self, lease: Lease) -> Coroutine[Any, Any, None] | None:
+        """What is to be run on the loop after :meth:`at_once`, if anything."""
+        return self._allocators[lease.service].settling(lease.name)
+
+    def _lease(self, service: str, grant: Grant, started: float) -> Lease:
+        return Lease(
+            service=service,
+            name=grant.name,
+            endpoint=grant.endpoint,
+            key_prefix=grant.key_prefix,
+            acquired_at=time.time(),
+            waited_seconds=time.monotonic() - started,
+            pool_hit=grant.pool_hit,
+            serial=next(self._serials),
+        )
 
     async def acquire(self, service: str, deadline: Deadline) -> Lease:
         """A namespace of ``service``. Raises ``FrameworkError`` at the deadline, even when a server ignores it."""
@@ -66,21 +83,16 @@ class Engine:
             if is_full(error):
                 await self.name_holders(error)
             raise
-        return Lease(
-            service=service,
-            name=grant.name,
-            endpoint=grant.endpoint,
-            key_prefix=grant.key_prefix,
-            acquired_at=time.time(),
-            waited_seconds=time.monotonic() - started,
-            pool_hit=grant.pool_hit,
-            serial=next(self._serials),
-        )
+        return self._lease(service, grant, started)
 
-    async def give_back(self, lease: Lease, *, keep: bool) -> None:
-        """Begin to take it back."""
+    def giving_back(self, lease: Lease, *, keep: bool) -> Coroutine[Any, Any, None] | None:
+        """Take it back, from any thread. What is to be run on the loop now, if anything."""
+        work = self._allocators[lease.service].releasing(lease.name, keep=keep)
+        return None if work is None else self._give_back(lease, work)
+
+    async def _give_back(self, lease: Lease, work: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._allocators[lease.service].release(lease.name, keep=keep)
+            await work
         except FrameworkError as error:
             _report(f"the {lease.service} namespace {lease.name} could not be taken back: {error}")
 
@@ -153,7 +165,7 @@ class Engine:
                 raise StackError("the broker is closed", cause="the test session has ended")
             if service not in self._allocators:
                 ledger = await self._open_ledger()
-                self._allocators[service] = await self._builders[service](ledger)
+                self._allocators[service] = await self._builder.build(service, ledger)
             return self._allocators[service]
 
     async def _open_ledger(self) -> Books:
@@ -209,67 +221,6 @@ class Engine:
             if report.total:
                 _log.info("reclaimed %d namespaces of dead sessions", report.total)
 
-    @property
-    def _builders(self) -> dict[str, Callable[[Books], Awaitable[Allocator]]]:
-        return {"postgres": self._build_postgres, "redis": self._build_redis, "clickhouse": self._build_clickhouse}
-
-    async def _build_postgres(self, ledger: Books) -> Allocator:
-        from test_framework.services.postgres.isolation import PostgresClones
-        from test_framework.services.postgres.ledger import PostgresLedger
-
-        if not isinstance(ledger, PostgresLedger):
-            raise ServiceUnavailable(
-                "this project does without PostgreSQL", service="test-postgres", where="TEST_POSTGRES_HOST=none",
-                fix="name a server in TEST_POSTGRES_HOST, or take a fixture of another service",
-            )  # fmt: skip
-        clones = PostgresClones(
-            self._endpoints.postgres,
-            ledger,
-            names=self._names,
-            limit=self._creators + 1,
-            timeout=self._options.statement_timeout,
-            connect_timeout=self._options.connection_timeout,
-            workers=self._identity.workers,
-        )
-        return self._pool(clones)
-
-    async def _build_clickhouse(self, ledger: Books) -> Allocator:
-        from test_framework.services.clickhouse.isolation import ClickHouseClones
-
-        clones = ClickHouseClones(
-            self._endpoints.clickhouse, ledger, limit=self._creators + 1, timeout=self._options.statement_timeout
-        )
-        return self._pool(clones)
-
-    def _pool(self, clones: Clones) -> Allocator:
-        from test_framework.isolation.pool import ClonePool
-
-        self._closers.append(clones.close)
-        return ClonePool(
-            clones,
-            new_name=self._names.new,
-            target=self._options.pool_target(self._identity.workers),
-            creators=self._creators,
-            backlog=max(2, _BACKLOG // max(1, self._identity.workers)),
-            reuse_untouched=self._options.reuse_untouched,
-            report=_report,
-        )
-
-    @property
-    def _creators(self) -> int:
-        """One worker alone may use two connections for making databases; many workers load the server enough."""
-        return 2 if self._identity.workers == 1 else 1
-
-    async def _build_redis(self, ledger: Books) -> Allocator:
-        from test_framework.services.redis.allocators import make_allocator
-        from test_framework.services.redis.expiring import ExpiringAdmin
-        from test_framework.services.redis.isolation import RedisAdmin
-
-        kind = RedisAdmin if self._endpoints.postgres.configured else ExpiringAdmin
-        admin = kind(self._endpoints.redis, self._options.connection_timeout)
-        self._closers.append(admin.close)
-        return await make_allocator(admin, ledger, self._identity, mode=self._options.redis_mode, report=_report)
-
     async def close(self) -> None:
         """Finish everything that was begun, and end the session."""
         self._closing = True
@@ -286,8 +237,7 @@ class Engine:
                 for service, name in await self._ledger.mine():
                     await self._allocators[service].discard(name)
             await self._ledger.close()
-        for close in self._closers:
-            await close()
+        await self._builder.close()
 
 
 def is_full(error: ServiceUnavailable) -> bool:

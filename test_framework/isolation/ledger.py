@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from test_framework.isolation.values import Grant, Holder, LeasedEndpoint
 from test_framework.waiting import Deadline
@@ -139,10 +139,18 @@ class Allocator(Protocol):
         """Prepare for the first test."""
         ...
 
+    def at_once(self) -> Grant | None:
+        """What can be had without waiting for anything, from any thread."""
+        ...
+
+    def settling(self, name: str) -> Coroutine[Any, Any, None] | None:
+        """What is left to do on the loop after :meth:`at_once` gave ``name`` away, if anything."""
+        ...
+
     async def acquire(self, deadline: Deadline) -> Grant: ...
 
-    async def release(self, name: str, *, keep: bool) -> None:
-        """Take it back; the work goes on in the background."""
+    def releasing(self, name: str, *, keep: bool) -> Coroutine[Any, Any, None] | None:
+        """Take it back, from any thread. What is to be run on the loop now, if anything."""
         ...
 
     async def reset(self, name: str) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from test_framework.errors import FrameworkError, StackBusy
+from test_framework.errors import FrameworkError
 from test_framework.isolation.ledger import Clones, State
+from test_framework.isolation.shelf import Shelf
 from test_framework.isolation.values import Grant
+from test_framework.isolation.waiters import Waiters, too_late
 from test_framework.waiting import Deadline
 
 __all__ = ["ClonePool"]
@@ -50,9 +51,11 @@ class ClonePool:
         self._creators = creators
         self._reuse = reuse_untouched
         self._report = report
-        self._reserved: deque[tuple[str, int]] = deque()
+        self._reserved = Shelf(clones.ledger)
         self._reserving = False
-        self._waiting: deque[asyncio.Future[str]] = deque()
+        self._waiting = Waiters(self._hand_back)  # for the next one that is made
+        self._hoping = Waiters(self._hand_back)  # for the next one that is put back
+        self._coming = 0  # those that may be put back in a moment
         self._returning: asyncio.Queue[str] = asyncio.Queue()
         self._backlog = backlog
         self._room = asyncio.Event()
@@ -75,13 +78,27 @@ class ClonePool:
         if grown:
             self._refill(await self._clones.template())
 
+    def at_once(self) -> Grant | None:
+        if self._closing or self._waiting or not self._room.is_set():
+            return None
+        name = self._reserved.take()
+        return None if name is None else Grant(name=name, endpoint=self._clones.endpoint(name), pool_hit=True)
+
+    async def settling(self, name: str) -> None:
+        """The books say that it is in use, and the next one is made ready."""
+        with contextlib.suppress(FrameworkError):  # it is ours anyhow
+            await self._clones.ledger.move(self._clones.service, name, State.LEASED)
+        await self.warm()
+
     async def acquire(self, deadline: Deadline) -> Grant:
+        if (grant := self.at_once()) is not None:
+            self._spawn(self.settling(grant.name))
+            return grant
         template = await self._clones.template()
         await self._wait_for_room(deadline)
-        ready = self._take_reserved() or await self._take(template, State.LEASED)
+        ready = await self._take_returning(deadline) or await self._take(template, State.LEASED)
         name = ready or await self._wait_for_new(template, deadline)
-        self._refill(template)
-        self._reserve(template)
+        await self.warm()
         return Grant(name=name, endpoint=self._clones.endpoint(name), pool_hit=ready is not None)
 
     async def _take(self, template: str, state: State) -> str | None:
@@ -91,22 +108,8 @@ class ClonePool:
         self._full = self._full and name is None
         return None if name is None else await clones.adopt(name)
 
-    def _take_reserved(self) -> str | None:
-        """What was taken ahead, unless our session may have been declared dead since."""
-        ledger = self._clones.ledger
-        while self._reserved:
-            name, session = self._reserved.popleft()
-            if session == ledger.session and ledger.connected:
-                self._spawn(self._confirm(name))
-                return name
-        return None
-
-    async def _confirm(self, name: str) -> None:
-        with contextlib.suppress(FrameworkError):  # it is ours anyhow
-            await self._clones.ledger.move(self._clones.service, name, State.LEASED)
-
     def _reserve(self, template: str) -> None:
-        if not (self._reserved or self._reserving or self._closing):
+        if not (self._reserved or self._reserving or self._closing or (self._reuse and self._coming)):
             self._reserving = True
             self._spawn(self._reserve_one(template))
 
@@ -117,7 +120,7 @@ class ClonePool:
                 self._refill(template)
                 if self._reuse:
                     await self._clones.remember(name)
-                self._reserved.append((name, self._clones.ledger.session))
+                self._reserved.put(name)
         except FrameworkError as error:
             self._report(f"no {self._clones.service} database could be taken ahead: {error}")
         finally:
@@ -129,38 +132,25 @@ class ClonePool:
             async with asyncio.timeout(deadline.remaining):
                 await self._room.wait()
         except TimeoutError:
-            raise await self._too_late(deadline) from None
+            raise await too_late(self._clones.ledger, self._clones.service, deadline) from None
+
+    async def _take_returning(self, deadline: Deadline) -> str | None:
+        """What the last test used: it is put back sooner than another one is made, or moved into."""
+        if not self._reuse or self._coming <= len(self._hoping):
+            return None
+        with contextlib.suppress(TimeoutError):
+            return await self._hoping.wait(self._hoping.join(), deadline)
+        return None
 
     async def _wait_for_new(self, template: str, deadline: Deadline) -> str:
-        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
+        place = self._waiting.join()
         self._refill(template)
         try:
-            async with asyncio.timeout(deadline.remaining):
-                return await asyncio.shield(waiter)
+            name = await self._waiting.wait(place, deadline)
         except TimeoutError:
-            self._withdraw(waiter)
-            raise await self._too_late(deadline) from None
-        except asyncio.CancelledError:
-            self._withdraw(waiter)
-            raise
-
-    def _withdraw(self, waiter: asyncio.Future[str]) -> None:
-        """Whoever stops waiting may have been served in the same moment."""
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
-        if not waiter.done():
-            waiter.cancel()
-        elif not waiter.cancelled() and waiter.exception() is None:
-            self._hand_back(waiter.result())
-
-    async def _too_late(self, deadline: Deadline) -> StackBusy:
-        holders = await self._clones.ledger.holders(self._clones.service)
-        return StackBusy(
-            f"no {self._clones.service} database could be had within {deadline.seconds:g} s",
-            cause="held now: " + (", ".join(map(str, holders)) or "none"),
-            fix="run with fewer workers, or end the runs that hold them",
-        )
+            raise await too_late(self._clones.ledger, self._clones.service, deadline) from None
+        assert name is not None
+        return name
 
     def _refill(self, template: str) -> None:
         """Start as many creators as there is work for. Each looks for itself whether there is any left."""
@@ -196,12 +186,8 @@ class ClonePool:
         if self._reuse and not self._waiting and (ahead or not self._clones.renames):
             await self._clones.remember(name)
         while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                await self._clones.ledger.move(service, name, State.LEASED)
-                if waiter.done():  # gave up meanwhile
-                    continue
-                waiter.set_result(name)
+            await self._clones.ledger.move(service, name, State.LEASED)
+            if self._waiting.serve(name):  # else they gave up meanwhile
                 return
         if not (ahead and await self._keep(name)):
             await self._clones.let_go(name)
@@ -213,20 +199,17 @@ class ClonePool:
             self._clones.service, name, State.RESERVED
         ):
             return False
-        self._reserved.append((name, self._clones.ledger.session))
+        self._reserved.put(name)
         return True
 
     async def _failed(self, name: str, error: FrameworkError) -> None:
         self._hand_back(name)
-        if self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_exception(error)
-                return
+        if self._waiting.fail(error):
+            return
         self._report(f"a {self._clones.service} database could not be made ahead: {error}")
         await asyncio.sleep(_PAUSE)
 
-    async def release(self, name: str, *, keep: bool) -> None:
+    async def releasing(self, name: str, *, keep: bool) -> None:
         if keep:
             await self._clones.ledger.move(self._clones.service, name, State.KEPT)
             return
@@ -234,6 +217,7 @@ class ClonePool:
 
     def _hand_back(self, name: str) -> None:
         self._returning.put_nowait(name)
+        self._coming += 1
         if self._returning.qsize() > self._backlog:
             self._room.clear()
         if self._janitor is None or self._janitor.done():
@@ -251,13 +235,31 @@ class ClonePool:
                 self._room.set()
 
     async def _take_back(self, name: str) -> None:
-        clones = self._clones
-        if self._reuse and await clones.restore(name):
+        restored = False
+        try:
+            restored = self._reuse and await self._clones.restore(name)
+        finally:
+            self._coming -= 1
+            if not restored:
+                self._hoping.serve(None)
+        if restored:
+            if await self._serve(name):
+                return
             if self._target > 0 and not self._closing and await self._keep(name):
                 return
             if await self._offer(name):
                 return
         await self.discard(name)
+        await self.warm()
+
+    async def _serve(self, name: str) -> bool:
+        """Give what was put back to whoever waits, if it is ours still. Whether that is done."""
+        if not (self._hoping or self._waiting):
+            return False
+        if not await self._clones.ledger.move(self._clones.service, name, State.LEASED):
+            self._hoping.serve(None)
+            return False
+        return self._hoping.serve(name) or self._waiting.serve(name)
 
     async def _offer(self, name: str) -> bool:
         """To everybody; ``False`` when the pool has enough."""
@@ -271,9 +273,8 @@ class ClonePool:
         await self._clones.ledger.forget(self._clones.service, name)
 
     async def reset(self, name: str) -> None:
-        template = await self._clones.template()
         await self._clones.destroy(name)
-        await self._clones.create(name, template)
+        await self._clones.create(name, await self._clones.template())
 
     async def conflicts(self) -> Sequence[str]:
         return ()
@@ -286,13 +287,14 @@ class ClonePool:
 
     async def close(self) -> None:
         self._closing = True
-        for waiter in self._waiting:
-            waiter.cancel()
+        self._waiting.cancel()
+        self._hoping.cancel()
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
-        for name, _ in self._reserved:
+        for name in self._reserved:
             if not await self._offer(name):
-                self._returning.put_nowait(name)
+                self._hand_back(name)
         for name in self._stuck:  # once more: the server may have recovered since
-            self._returning.put_nowait(name)
-        await self._clean_up()
+            self._hand_back(name)
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from test_framework.endpoints import ClickHouseEndpoint, PostgresEndpoint, RedisEndpoint
 from test_framework.environment import Broker
 from test_framework.errors import FrameworkError
-from test_framework.isolation.values import Lease, LeasedEndpoint
+from test_framework.isolation.values import Lease
 from test_framework.manager.clickhouse import ClickHouseClients, IsolatedClickHouse
 from test_framework.manager.connection import BridgedConnection
 from test_framework.manager.home import Home, Seat
@@ -204,7 +204,8 @@ class Holdings:
                     self._seat = await self._clients.home.enter(savepoints=self.wishes.savepoints)
                 return self._seat.connection
             if self._private is None:
-                endpoint = cast(PostgresEndpoint, await self._own_database())
+                await self._acquire("postgres")
+                endpoint = cast(PostgresEndpoint, self._leases["postgres"].endpoint)
                 self._private = await IsolatedConnection.open(
                     endpoint,
                     timeout=self._clients.connection_timeout,
@@ -212,11 +213,6 @@ class Holdings:
                     isolation="database",
                 )
             return self._private
-
-    async def _own_database(self) -> LeasedEndpoint:
-        if "postgres" not in self._leases:
-            self._leases["postgres"] = await self._broker.aacquire("postgres", timeout=self.wishes.lease_timeout)
-        return self._leases["postgres"].endpoint
 
     def redis(self) -> Redis:
         """A client of the owner's own Redis database."""
@@ -287,7 +283,11 @@ class Holdings:
         kept = self.leases if keep else []
         if self._numbers is not None:
             self._numbers.close_lent()
-        self._broker.submit(self._give_back(keep=keep))
+        if self._seat is not None or self._private is not None:
+            self._broker.submit(self._give_back(keep=keep))
+        else:
+            for lease in self._leases.values():
+                self._broker.release(lease, keep=keep)
         return kept
 
     async def _give_back(self, *, keep: bool) -> None:

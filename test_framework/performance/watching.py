@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from test_framework.endpoints import Endpoints
 from test_framework.environment import Broker, Identity, IsolationOptions, Lease
 from test_framework.isolation.names import DEFAULT_PREFIX
@@ -21,13 +23,14 @@ def isolation_options(policy: Policy, *, prefix: str | None = None) -> Isolation
 
 
 class _Watch:
-    """Told of every acquisition, in the broker's thread."""
+    """Told of every acquisition, in whichever thread."""
 
     def __init__(self, policy: Policy, metrics: Metrics) -> None:
         self._metrics = metrics
         # Redis deals numbers: there is nothing to make ahead.
         self._pools = {name: Adaptation(policy) for name in ("postgres", "clickhouse")}
         self._adapts = policy.enable_resource_pooling
+        self._lock = threading.Lock()
         self.broker: Broker | None = None
 
     def __call__(self, service: str, seconds: float, outcome: Lease | BaseException) -> None:
@@ -38,7 +41,8 @@ class _Watch:
         pool = self._pools.get(service)
         if pool is None or not self._adapts or self.broker is None:
             return
-        size = pool.observe(hit=outcome.pool_hit)
+        with self._lock:
+            size = pool.observe(hit=outcome.pool_hit)
         if size is not None:
             self.broker.resize(service, size)
 

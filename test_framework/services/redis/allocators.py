@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 from test_framework.errors import FrameworkError, StackBusy
 from test_framework.isolation.ledger import Allocator, Ledger, State
@@ -24,6 +26,11 @@ __all__ = ["NumberAllocator", "PrefixAllocator", "make_allocator"]
 
 # A worker uses one number at a time, and another one while that is being emptied; a second run may be going on.
 _NUMBERS_PER_WORKER = 4
+_AHEAD = 2
+# The more numbers a worker owns, the more of them are emptied together; beyond this it makes no difference.
+_MOST = 8
+# Seconds in which those that come back wait for others.
+_LINGER = 0.02
 
 
 async def make_allocator(
@@ -32,14 +39,16 @@ async def make_allocator(
     """The allocator that suits the server: ``mode`` is ``database``, ``prefix`` or ``auto``."""
     databases = await count_databases(admin) if mode != "prefix" else 1
     if mode == "database" or databases > _NUMBERS_PER_WORKER * max(1, identity.workers):
-        return NumberAllocator(admin, ledger, databases=databases, report=report)
+        return NumberAllocator(admin, ledger, databases=databases, workers=identity.workers, report=report)
     return PrefixAllocator(admin, ledger, identity, report=report)
 
 
 class NumberAllocator:
     """See :class:`~test_framework.isolation.ledger.Allocator`."""
 
-    def __init__(self, admin: RedisAdmin, ledger: Ledger, *, databases: int, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, admin: RedisAdmin, ledger: Ledger, *, databases: int, workers: int, report: Callable[[str], None]
+    ) -> None:
         self._admin = admin
         self._ledger = ledger
         self._databases = databases
@@ -47,52 +56,73 @@ class NumberAllocator:
         self._clean: list[int] = []
         self._owned: dict[int, int] = {}  # number -> the session it was leased for
         self._foreign: set[int] = {admin.endpoint.database}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._share = max(_AHEAD, min(_MOST, databases // (2 * _NUMBERS_PER_WORKER * max(1, workers))))
+        self._dirty: deque[int] = deque()
+        self._lingering = False
+        self._cleaning = asyncio.Lock()
 
     @property
     def _owner(self) -> str:
         return str(self._ledger.session)
 
     async def warm(self) -> None:
-        if not self._clean:
-            self._clean.append(await self._lease(Deadline.after(0)))
+        while len(self._owned) < _AHEAD and (number := await self._claim()) is not None:
+            self._clean.append(number)
+
+    def at_once(self) -> Grant | None:
+        number = self._take_clean()
+        return None if number is None else self._grant(number, hit=True)
+
+    def settling(self, name: str) -> None:
+        """Nothing: the number stays this worker's."""
 
     async def acquire(self, deadline: Deadline) -> Grant:
-        self._drop_lost()
-        if not self._clean and self._tasks:  # sooner clean than leased, and a kept client stays on its number
-            await asyncio.wait(self._tasks, timeout=deadline.remaining, return_when=asyncio.FIRST_COMPLETED)
-        hit = bool(self._clean)
-        number = self._clean.pop() if hit else await self._lease(deadline)
+        if (grant := self.at_once()) is None and len(self._owned) >= self._share:  # sooner clean than claimed
+            await self._clean_up()
+            grant = self.at_once()
+        return grant or self._grant(await self._lease(deadline), hit=False)
+
+    def _grant(self, number: int, *, hit: bool) -> Grant:
         return Grant(name=str(number), endpoint=replace(self._admin.endpoint, database=number), pool_hit=hit)
 
-    def _drop_lost(self) -> None:
-        """Numbers of a session that was declared dead belong to others by now."""
-        lost = {number for number, session in self._owned.items() if session != self._ledger.session}
-        for number in lost:
-            del self._owned[number]
-        self._clean = [number for number in self._clean if number not in lost]
+    def _take_clean(self) -> int | None:
+        """One of ours that is empty. Those of a session that was declared dead belong to others by now.
+
+        From any thread: taking from a list is one step.
+        """
+        with contextlib.suppress(IndexError):
+            while True:
+                number = self._clean.pop()
+                if self._owned.get(number) == self._ledger.session:
+                    return number
+                self._owned.pop(number, None)
+        return None
 
     async def _lease(self, deadline: Deadline) -> int:
         async def attempt() -> int | None:
-            if self._clean:
-                return self._clean.pop()
-            refused = set(self._foreign)
-            while True:
-                number = await self._ledger.claim_number(SERVICE, self._databases - 1, sorted(refused))
-                if number is None:
-                    return None
-                if await self._admin.claim(number, self._owner):
-                    self._owned[number] = self._ledger.session
-                    return number
-                refused.add(number)
-                if not self._admin.competes:
-                    self._foreign.add(number)
-                await self._ledger.forget(SERVICE, str(number))
+            if self._dirty:
+                await self._clean_up()
+            return self._take_clean() or await self._claim()
 
         number = await wait_until(attempt, deadline)
         if number is None:
             raise await self._exhausted(deadline)
         return number
+
+    async def _claim(self) -> int | None:
+        """A number more for this worker; ``None`` when there is none."""
+        refused = set(self._foreign)
+        while True:
+            number = await self._ledger.claim_number(SERVICE, self._databases - 1, sorted(refused))
+            if number is None:
+                return None
+            if await self._admin.claim(number, self._owner):
+                self._owned[number] = self._ledger.session
+                return number
+            refused.add(number)
+            if not self._admin.competes:
+                self._foreign.add(number)
+            await self._ledger.forget(SERVICE, str(number))
 
     async def _exhausted(self, deadline: Deadline) -> StackBusy:
         holders = await self._ledger.holders(SERVICE)
@@ -106,31 +136,43 @@ class NumberAllocator:
             fix="raise TEST_REDIS_DATABASES and restart the stack, use fewer workers, or end the runs that hold them",
         )
 
-    async def release(self, name: str, *, keep: bool) -> None:
+    def releasing(self, name: str, *, keep: bool) -> Coroutine[Any, Any, None] | None:
         number = int(name)
         if keep:
             self._owned.pop(number, None)
-            await self._ledger.move(SERVICE, name, State.KEPT)
-            return
-        task = asyncio.get_running_loop().create_task(self._clean_up(number))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            return self._keep(name)
+        self._dirty.append(number)
+        if self._lingering:
+            return None
+        self._lingering = True
+        return self._linger()
 
-    async def _clean_up(self, number: int) -> None:
-        try:
-            # First of all whether it is still ours: it may belong to others since our session was declared dead.
-            mine = number in self._owned and await self._admin.flush(number, self._owner)
-            if mine and await self._admin.end_clients(number):
-                await self._admin.flush(number, self._owner)  # they may have written until their end
-        except (FrameworkError, RedisReplyError) as error:
-            self._report(f"Redis database {number} could not be flushed: {error}")
-            return  # it stays leased, and is the reaper's
-        if mine:
-            self._clean.append(number)
-        elif self._owned.pop(number, None) is not None:
-            self._report(
-                f"Redis database {number} is somebody else's: the lease was lost while this worker stood still"
-            )
+    async def _keep(self, name: str) -> None:
+        await self._ledger.move(SERVICE, name, State.KEPT)
+
+    async def _linger(self) -> None:
+        await asyncio.sleep(_LINGER)
+        self._lingering = False
+        await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        """Empty all that came back; in one round trip, where nobody but us is connected to them."""
+        async with self._cleaning:
+            came = [self._dirty.popleft() for _ in range(len(self._dirty))]
+            try:
+                # First of all whether it is still ours: it may belong to others since our session was declared dead.
+                ours = [number for number in came if self._owned.get(number) == self._ledger.session]
+                empty = await self._admin.empty(ours, self._owner)
+            except (FrameworkError, RedisReplyError) as error:
+                names = ", ".join(map(str, came))
+                self._report(f"Redis databases could not be flushed: {names}: {error}")
+                return  # they stay leased, and are the reaper's
+            self._clean += empty
+        for number in came:
+            if number not in empty and self._owned.pop(number, None) is not None:
+                self._report(
+                    f"Redis database {number} is somebody else's: the lease was lost while this worker stood still"
+                )
 
     async def discard(self, name: str) -> None:
         await self._admin.free(int(name), self._owner)
@@ -148,8 +190,7 @@ class NumberAllocator:
         ]
 
     async def close(self) -> None:
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
+        await self._clean_up()
         while self._clean:
             number = self._clean.pop()
             if self._owned.pop(number, None) != self._ledger.session:
@@ -180,14 +221,23 @@ class PrefixAllocator:
             await self._ledger.move(SERVICE, prefix, State.LEASED)
             self._prefix, self._session = prefix, self._ledger.session
 
+    def at_once(self) -> Grant | None:
+        return self._grant() if self._session == self._ledger.session != 0 else None
+
+    def settling(self, name: str) -> None:
+        """Nothing: the session's prefix is in the books."""
+
     async def acquire(self, deadline: Deadline) -> Grant:
         del deadline  # there are prefixes without end
         await self.warm()
+        return self._grant()
+
+    def _grant(self) -> Grant:
         prefix = f"{self._prefix}{next(self._serials)}:"
         self._held.add(prefix)
         return Grant(name=prefix, endpoint=self._admin.endpoint, key_prefix=prefix, pool_hit=True)
 
-    async def release(self, name: str, *, keep: bool) -> None:
+    async def releasing(self, name: str, *, keep: bool) -> None:
         self._held.discard(name)
         if keep:
             await self._ledger.intend(SERVICE, name, "")

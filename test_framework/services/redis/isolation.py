@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -103,6 +103,21 @@ class RedisAdmin:
         """Empty ``number``; ``False`` when it is another owner's by now."""
         return await self._number(number, owner, "flush")
 
+    async def empty(self, numbers: Sequence[int], owner: str) -> list[int]:
+        """The same for several, and close the connections that are on them: in one round trip, if there are none.
+
+        Those that were emptied; the others are another owner's by now.
+        """
+        if not numbers:
+            return []
+        flushes = [self._command(number, owner, "flush") for number in numbers]
+        *mine, clients = await self._run(lambda client: client.pipeline([*flushes, ("CLIENT", "LIST")]))
+        found = [number for number, flushed in zip(numbers, mine, strict=True) if flushed]
+        for number in found:
+            if await self._end(_strays(clients, number)):
+                await self.flush(number, owner)  # they may have written until their end
+        return found
+
     async def free(self, number: int, owner: str) -> bool:
         """Empty ``number`` and forget that it is ours; ``False`` when it is another owner's by now."""
         return await self._number(number, owner, "free")
@@ -112,8 +127,10 @@ class RedisAdmin:
         return str((await self.call("HGET", NUMBERS_KEY, number) or b"").decode())
 
     async def _number(self, number: int, owner: str, action: str) -> bool:
-        command = ("EVAL", _SCRIPT, 1, NUMBERS_KEY, number, owner, action, self.endpoint.database)
-        return bool(await self.call(*command))
+        return bool(await self.call(*self._command(number, owner, action)))
+
+    def _command(self, number: int, owner: str, action: str) -> tuple[str | bytes | int, ...]:
+        return ("EVAL", _SCRIPT, 1, NUMBERS_KEY, number, owner, action, self.endpoint.database)
 
     async def unlink(self, prefix: str) -> int:
         """Remove the keys of the base database that begin with ``prefix``. How many there were."""
@@ -127,17 +144,20 @@ class RedisAdmin:
 
     async def end_clients(self, number: int) -> int:
         """Close the connections that are on ``number``, but the framework's own. How many there were."""
-        text = (await self.call("CLIENT", "LIST")).decode("utf-8", "replace")
-        found = [fields for line in text.splitlines() if (fields := _fields(line)).get("db") == str(number)]
-        strays = [fields for fields in found if not fields.get("name", "").startswith(MARK)]
-        for fields in strays:
+        return await self._end(_strays(await self.call("CLIENT", "LIST"), number))
+
+    async def _end(self, clients: Sequence[bytes]) -> int:
+        for client in clients:
             with contextlib.suppress(RedisReplyError):  # it left meanwhile
-                await self.call("CLIENT", "KILL", "ID", fields["id"])
-        return len(strays)
+                await self.call("CLIENT", "KILL", "ID", client)
+        return len(clients)
 
 
-def _fields(line: str) -> dict[str, str]:
-    return dict(part.split("=", 1) for part in line.split(" ") if "=" in part)
+def _strays(clients: bytes, number: int) -> list[bytes]:
+    """The ids of those in ``CLIENT LIST`` that are on ``number`` and not the framework's own."""
+    here, ours = b" db=%d " % number, b" name=%s" % MARK.encode()
+    lines = [line for line in clients.splitlines() if here in line and ours not in line]
+    return [line.partition(b" ")[0].removeprefix(b"id=") for line in lines]
 
 
 async def count_databases(admin: RedisAdmin) -> int:

@@ -43,7 +43,7 @@ def reserved(broker: Broker) -> list[str]:
     engine = broker._engine
     if engine is None or "postgres" not in engine._allocators:
         return []
-    return [name for name, _ in engine._allocators["postgres"]._reserved]  # type: ignore[attr-defined]
+    return list(engine._allocators["postgres"]._reserved)  # type: ignore[attr-defined]
 
 
 async def lease_one(broker: Broker) -> Lease:
