@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from test_framework.embedded_clickhouse.compression import BodyDecoder, decode_all, finish_all
 from test_framework.embedded_clickhouse.decompression import EncodingError
@@ -16,9 +19,14 @@ from test_framework.embedded_clickhouse.statement import Statement, StatementRea
 
 __all__ = ["StatementBody", "body_pieces", "read_statement"]
 
+Pieces: TypeAlias = AsyncGenerator[bytes, None]
 
-async def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, timeout: float) -> AsyncIterator[bytes]:
-    """The decoded body as it arrives.
+#: Bytes of a large body that the event loop is told of at once.
+_TOLD_OF = 1 << 17
+
+
+async def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, timeout: float) -> Pieces:
+    """The decoded body as it arrives. To be closed before the answer.
 
     Args:
         timeout: seconds to wait for each piece.
@@ -27,12 +35,12 @@ async def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, ti
         ClickHouseError: the body is not what its encoding says, or does not come.
     """
     content = request.content
+    wake = _Wake(request)
     if not content.at_eof():
         _let_it_come(request)
     try:
         while not content.at_eof():
-            async with asyncio.timeout(timeout):
-                data = await content.readany()
+            data = await _read_some(content, wake, timeout)
             if not layers:
                 yield data
                 continue
@@ -47,6 +55,51 @@ async def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, ti
         ) from error
     except (EncodingError, FramingError) as error:
         raise ClickHouseError(error.code, error.name, str(error)) from error
+    finally:
+        wake.always()
+
+
+async def _read_some(content: StreamReader, wake: _Wake, timeout: float) -> bytes:
+    wake.after(content.total_bytes)
+    try:
+        async with asyncio.timeout(timeout):
+            return await content.readany()
+    except TimeoutError:
+        if not wake.always():
+            raise
+    # What has come may only have been too little to be told of.
+    async with asyncio.timeout(timeout):
+        return await content.readany()
+
+
+class _Wake:
+    """How much of a body must have come before the event loop is told.
+
+    By itself the system tells of each packet, and the loop's work for it costs more than the packet. So while much of a
+    body is still to come, it tells of several at once.
+    """
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        transport = request.transport
+        self._socket = transport.get_extra_info("socket") if transport is not None else None
+        self._size = request.content_length or 0
+        self._bytes = 1
+
+    def after(self, received: int) -> None:
+        """Choose by how much has come; with little left to come the last piece must not be waited for in vain."""
+        self._set(_TOLD_OF if self._size - received > 4 * _TOLD_OF else 1)
+
+    def always(self) -> bool:
+        """Tell of each byte, of the next request for example. Returns whether it was otherwise."""
+        return self._set(1)
+
+    def _set(self, number: int) -> bool:
+        if number == self._bytes or self._socket is None:
+            return False
+        self._bytes = number
+        with contextlib.suppress(OSError):  # the client has gone
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, number)
+        return True
 
 
 def _let_it_come(request: web.BaseRequest) -> None:

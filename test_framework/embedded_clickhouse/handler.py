@@ -113,7 +113,7 @@ class QueryHandler:
             if query.session_id:
                 session = await ending.stack.enter_async_context(self._session(user, query))
             marker = ending.stack.enter_context(self.registry.running(query.query_id))
-            body = await self._read(request, query)
+            body = await self._read(request, query, ending)
             job = _job(query, user, body.statement, session=session, marker=marker)
             job.externals = externals
             return await self._logged(request, query, job, body, ending=ending)
@@ -141,11 +141,12 @@ class QueryHandler:
             job.finish()
             self.log.add_query(job, _client_info(request), verb=body.statement.verb, error=error or job.error)
 
-    async def _read(self, request: web.BaseRequest, query: QueryRequest) -> StatementBody:
+    async def _read(self, request: web.BaseRequest, query: QueryRequest, ending: Ending) -> StatementBody:
         if request.content_type == "multipart/form-data":
             return await read_statement(query.sql, _nothing(), limit=self.options.max_body_bytes)
         timeout = query.number("http_receive_timeout", _RECEIVE_SECONDS)
         pieces = body_pieces(request, request_decoders(request.headers, query), timeout=timeout)
+        ending.stack.push_async_callback(pieces.aclose)
         return await read_statement(query.sql, pieces, limit=self.options.max_body_bytes)
 
     async def _flush_logs(self, statement: Statement) -> None:

@@ -91,13 +91,13 @@ class InsertSource:
                 self._closed = True
                 return await self._large.read(pending, data_left)
             if size >= _PIECE:
-                data, pending, size = b"".join(pending), [], 0
-                # The engine parses this piece while the next one arrives.
+                # The engine parses these pieces while the next ones arrive.
                 await self._hops.wait()
-                self._hops.begin(partial(self._append, data))
+                self._hops.begin(partial(self._append, pending))
+                pending, size = [], 0
         await self._hops.wait()
         # A small insert is this hop alone.
-        await self._hops.run(partial(self._finish, b"".join(pending)))
+        await self._hops.run(partial(self._finish, pending))
         return ()
 
     async def pour(self, sink: Sink, first: Sequence[Piece]) -> None:
@@ -113,20 +113,23 @@ class InsertSource:
 
     # what follows runs in worker threads
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, pieces: Sequence[bytes]) -> None:
         job = self._job
         if self._handle is None:
             connection = job.open(self._engine)
             if job.params:
                 connection.query(set_statement((f"param_{key}", value) for key, value in job.params.items()))
             self._handle = connection.send_insert(job.sql, self._format)
-        if data:
+        assert job.connection is not None
+        if self._large is not None:
+            # What ends where the reader likes must come in one piece.
+            pieces = [b"".join(pieces)]
+        for data in filter(None, pieces):
             self._empty = False
-            assert job.connection is not None
             job.connection.insert_append(self._handle, data)
 
-    def _finish(self, data: bytes) -> None:
-        self._append(data)
+    def _finish(self, pieces: Sequence[bytes]) -> None:
+        self._append(pieces)
         if self._empty and self._format == "Values":
             raise ClickHouseError(108, "NO_DATA_TO_INSERT", "No data to insert")
         assert self._job.connection is not None
