@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import psutil
@@ -21,6 +25,17 @@ _workers_of_xdist = False
 def pytest_configure(config: pytest.Config) -> None:
     global _workers_of_xdist
     _workers_of_xdist = config.pluginmanager.hasplugin("dsession")
+    if not hasattr(config, "workerinput"):
+        _share_bytecode(config)
+
+
+def _share_bytecode(config: pytest.Config) -> None:
+    """Let all processes of this run, hundreds of them, compile a module once. It is two thirds of what they cost."""
+    directory = tempfile.mkdtemp(prefix="tf-bytecode-")
+    Path(directory).chmod(0o755)
+    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+    os.environ["PYTHONPYCACHEPREFIX"] = directory
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -88,7 +88,6 @@ class Project:
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Begin a run."""
         environment = {**self.environment, **variables}
-        environment.setdefault("PYTHONDONTWRITEBYTECODE", "1")
         # Plugins that happen to be installed beside us and take seconds to load, in every worker.
         without_strangers = [word for name in STRANGERS for word in ("-p", f"no:{name}")]
         return subprocess.Popen(
