@@ -20,6 +20,8 @@ DISPLAY_NAME = "embedded ClickHouse"
 _REVOKED_SOURCES = "SQLITE, HIVE, HDFS, JDBC, ODBC"
 #: Engines that open host files by path.
 _REVOKED_ENGINES = ("SQLite", "IcebergLocal", "DeltaLakeLocal", "PaimonLocal", "Hive")
+#: Bytes of all queries, in those of one and at least, where only those of one are given.
+_SHARES, _LEAST = 5, 1 << 30
 #: Settings that name files of the host to write.
 _CONSTANT_SETTINGS = (
     "output_format_schema",
@@ -63,6 +65,8 @@ def _main(directory: Path, user_files: Path) -> str:
 
 def _must_hold(options: Options, directory: Path, user_files: Path, user_scripts: Path) -> str:
     memory = options.max_server_memory_usage
+    if not memory and options.max_memory_usage:
+        memory = max(_LEAST, _SHARES * options.max_memory_usage)
     functions = escape(str(directory / "functions" / "*_function.xml"))
     line = f'  <max_server_memory_usage replace="1">{memory}</max_server_memory_usage>\n' if memory else ""
     return f"""<clickhouse>

@@ -26,6 +26,9 @@ __all__ = ["Connection", "Engine", "QueryResult", "ResultMemory", "safe_option"]
 #: A setting without effect here. Its value marks the queries of one connection, so that they can be found and killed.
 MARKER = "stream_like_engine_insert_queue"
 
+#: Give freed memory back within half a second, by a thread of the allocator, and not only when the engine next works.
+_ALLOCATOR = "background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0"
+
 _SAFE = re.compile(r"[A-Za-z0-9_.:-]+\Z")
 
 
@@ -86,6 +89,7 @@ def _load() -> tuple[Any, str]:
     package = types.ModuleType("chdb")
     package.__path__ = [str(folder)]
     sys.modules["chdb"] = package
+    os.environ.setdefault("JE_MALLOC_CONF", _ALLOCATOR)
     here = Path.cwd()
     # The library finds its own parts by the working directory.
     os.chdir(folder)
