@@ -19,7 +19,7 @@ MODES = {
     "a loop per test, auto mode": ("auto", "function", (), ()),
     "a loop per session, strict mode, four workers": ("strict", "session", ("-n", "4"), (*SHARED, "test_unittest")),
     "a loop per module, two workers by scope": ("auto", "module", ("-n", "2", "--dist", "loadscope"), ()),
-    "eight workers that steal": ("strict", "function", ("-n", "8", "--dist", "worksteal"), SHARED),
+    "a loop per class, eight workers that steal": ("strict", "class", ("-n", "8", "--dist", "worksteal"), SHARED),
 }
 
 
@@ -50,6 +50,7 @@ def test_two_complete_runs_at_once_on_one_stack_are_both_green(
     for name in ("one", "two"):
         tmp_path.joinpath(name).mkdir()
         project = every_fixture(Project(tmp_path / name, stack_environment), *SHARED, "test_real_clickhouse")
+        project.ini("asyncio_default_test_loop_scope = package")
         runs.append((project, project.start("-q", "-n", "2", USE_REAL_SERVICES="true")))
     results = [project.finish(process) for project, process in runs]
     for result in results:
