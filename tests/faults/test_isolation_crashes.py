@@ -55,7 +55,7 @@ KILL_POINTS = [
     f"{CLICKHOUSE}.create:1:after",
     f"{CLICKHOUSE}.destroy:1:before",
     f"{REDIS}.claim:1:after",
-    f"{REDIS}.flush:1:after",
+    f"{REDIS}.empty:1:after",
 ]
 
 
