@@ -13,7 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
-from benchmarks.common import Section, machine
+from benchmarks.common import Section, compiled_once, machine
 
 HERE = Path(__file__).resolve().parent
 RECORD = HERE.parent / "docs" / "benchmarks.md"
@@ -50,12 +50,13 @@ def main() -> None:
     # A run that is told to end, by a time limit for one, takes its servers along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(machine())
-    for name in options.names or names():
-        sections = list(importlib.import_module(f"benchmarks.bench_{name}").measure())
-        for section in sections:
-            print(f"\n## {section.title}\n\n{section.body}")
-        if options.write:
-            record(sections)
+    with compiled_once():
+        for name in options.names or names():
+            sections = list(importlib.import_module(f"benchmarks.bench_{name}").measure())
+            for section in sections:
+                print(f"\n## {section.title}\n\n{section.body}")
+            if options.write:
+                record(sections)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks import plugin_peers
-from benchmarks.common import Section, interleaved, machine, median, table
+from benchmarks.common import Section, compiled_once, interleaved, machine, median, table
 from benchmarks.plugin_peers import PEERS, Peer
 from benchmarks.plugin_runs import N, Trivial, pytest, seeded
 from tests.plugin.harness import without_services
@@ -222,6 +222,6 @@ def measure() -> Iterator[Section]:
 if __name__ == "__main__":
     wanted = {"starts": starts, "totals": totals, "compared": compared}
     for chosen in sys.argv[1:] or wanted:
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as place, compiled_once():
             section = wanted[chosen](Path(place))
         print(f"## {section.title}\n\n{section.body}\n", flush=True)

@@ -16,12 +16,14 @@ from pathlib import Path
 import psutil
 
 from benchmarks.common import Section, machine, table
+from test_framework.isolation.values import IsolationOptions
 from tests.native_stack import NativeStack, new_stack
 from tests.plugin.harness import without_services
 
 TESTS = int(os.environ.get("SOAK_TESTS", "10000"))
 WORKERS = 16
-_PARTS = 10
+_SPARE = 2  # what a worker puts back beyond its share, for whoever comes
+_PART = min(1000, TESTS)
 _MIX = """
 import psycopg
 import pytest
@@ -54,6 +56,15 @@ async def test_it(n, kind, request):
         if n % 3 == 0:
             await client.execute("INSERT INTO user_events (event_type) VALUES ('mine')")
 """
+# Of the process that reports.
+_CLOCK = """
+import os
+import time
+
+def pytest_runtest_logfinish():
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        print(time.time(), file=open("times", "a"))
+"""
 _INI = "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
 
 
@@ -67,7 +78,7 @@ def memory_of(stack: NativeStack) -> float:
 
 
 class Memory:
-    """What the servers have, looked at every second."""
+    """What the servers have, looked at every few seconds."""
 
     def __init__(self, stack: NativeStack) -> None:
         self._stack = stack
@@ -77,13 +88,12 @@ class Memory:
         self._thread.start()
 
     def _look(self) -> None:
-        started = time.monotonic()
-        while not self._end.wait(2.0):
-            self.seen.append((time.monotonic() - started, self.now()))
+        while not self._end.wait(3.0):
+            self.seen.append((time.time(), memory_of(self._stack)))
 
-    def now(self) -> float:
-        """MiB of all servers."""
-        return memory_of(self._stack)
+    def at(self, moment: float) -> float:
+        """MiB of all servers, as near to ``moment`` as they were looked at."""
+        return min(self.seen, key=lambda each: abs(each[0] - moment))[1] if self.seen else memory_of(self._stack)
 
     def stop(self) -> None:
         self._end.set()
@@ -94,34 +104,37 @@ def soak(directory: Path, stack: NativeStack) -> Section:
     names = ("TEST_STACK_NAME", "TEST_STATE_DIR", "HOME", "XDG_CACHE_HOME")
     environment = {**without_services(stack.environment), **{name: stack.variables[name] for name in names}}
     directory.joinpath("pytest.ini").write_text(_INI)
+    directory.joinpath("conftest.py").write_text(_CLOCK)
     directory.joinpath("test_mix.py").write_text(f"TESTS = {TESTS}\n{_MIX}")
     before = memory_of(stack)
     memory = Memory(stack)
-    started = time.perf_counter()
+    started = time.time()
     command = [
         sys.executable, "-P", "-m", "pytest", "-q", "-n", str(WORKERS), "-p", "no:cacheprovider",
         "-p", "no:hypothesispytest", "-p", "no:schemathesis", "--real-services", "--tb=short",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - started
+    seconds = time.time() - started
     memory.stop()
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     assert re.search(rf"{TESTS} passed", done.stdout), done.stdout[-2000:]
     left = stack.postgres("SELECT count(*) FROM pg_database WHERE datname LIKE 'apes%'")[0][0]
+    most = (IsolationOptions().pool_target(WORKERS) + _SPARE) * WORKERS
+    assert left <= most, f"{left} databases are left, the pools hold {most}"
     stack.ok("reap")
+    times = [started, *map(float, directory.joinpath("times").read_text().split())]
     rows = [
-        (f"{part * 100 // _PARTS} %", f"{memory.seen[index][1]:.0f}")
-        for part in range(1, _PARTS + 1)
-        if memory.seen
-        for index in [min(len(memory.seen) - 1, part * len(memory.seen) // _PARTS)]
-    ]
+        (f"{first + 1:,} to {first + _PART:,}", f"{times[first + _PART] - times[first]:.1f}",
+         f"{memory.at(times[first + _PART]):.0f}")
+        for first in range(0, TESTS - _PART + 1, _PART)
+    ]  # fmt: skip
     after = memory_of(stack)
     text = (
-        f"{machine()}. {TESTS} tests, {WORKERS} workers, all passed in {seconds:.0f} s:"
-        f" {seconds / TESTS * 1000:.1f} s per 1,000 tests. Ready databases left for the next run: {left}."
-        f" Servers (PSS, MiB): {before:.0f} before, {after:.0f} after."
+        f"{machine()}. {TESTS:,} tests, {WORKERS} workers, all passed in {seconds:.0f} s:"
+        f" {seconds / TESTS * 1000:.1f} s per 1,000 tests. Databases left: {left}, all of them ready for the next run"
+        f" (the pools hold at most {most}). Servers (PSS, MiB): {before:.0f} before, {after:.0f} after."
     )
-    return Section("Soak", f"{text}\n\n{table(('of the run', 'servers, PSS MiB'), rows)}")
+    return Section("Soak", f"{text}\n\n{table(('tests', 'seconds', 'servers at the end of these, PSS MiB'), rows)}")
 
 
 def measure() -> Iterator[Section]:

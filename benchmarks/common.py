@@ -6,13 +6,14 @@ import contextlib
 import os
 import platform
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psutil
 
-__all__ = ["Section", "interleaved", "machine", "median", "memory_of", "table", "timed"]
+__all__ = ["Section", "compiled_once", "interleaved", "machine", "median", "memory_of", "table", "timed"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,15 @@ class Section:
 
     title: str
     body: str
+
+
+@contextlib.contextmanager
+def compiled_once() -> Iterator[None]:
+    """Every process that is measured finds its modules compiled, as a user's does, whatever the environment says."""
+    with tempfile.TemporaryDirectory(prefix="tf-bytecode-") as directory:
+        os.environ["PYTHONPYCACHEPREFIX"] = directory
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        yield
 
 
 def timed(action: Callable[[], object]) -> float:
