@@ -34,6 +34,7 @@ __all__ = ["Restorer"]
 
 # From some number on, copying the whole table takes no longer.
 _MOST_PARTITIONS = 100
+_REPLACE = "REPLACE PARTITION"
 
 
 class Restorer:
@@ -101,8 +102,8 @@ class Restorer:
             return False
         orders = [self._replacement(name, found, *each) for each in different.items()]
         await self._order(orders if only_rows else [*orders, *self._starts(name, found)])
-        if not orders:
-            return True
+        if not any(_REPLACE in order for order in orders):
+            return True  # what was dropped is gone, and the rest was looked at
         # The base database may have merged parts since it was looked at.
         found, base = await asyncio.gather(see(name), see(self._plan.database))
         self._base = replace(self._base, parts=base.parts) if only_rows else base
@@ -130,7 +131,7 @@ class Restorer:
         source = _qualified(self._plan.database, self._base.inner.get(table, table))
         theirs = _partitions(self._base.parts.get(table))
         steps = [
-            f"REPLACE PARTITION ID '{each}' FROM {source}" if each in theirs else f"DROP PARTITION ID '{each}'"
+            f"{_REPLACE} ID '{each}' FROM {source}" if each in theirs else f"DROP PARTITION ID '{each}'"
             for each in partitions
         ]
         return f"ALTER TABLE {_qualified(name, found.inner.get(table, table))} {', '.join(steps)}"
