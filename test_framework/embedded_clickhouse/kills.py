@@ -23,7 +23,7 @@ __all__ = ["Kill"]
 _ROWS = "JSONCompactEachRow"
 _KILLED = "kill_status String, query_id String, user String, query String"
 #: How long a query that was begun may be between two steps.
-_SEARCH_SECONDS = 2.0
+_SEARCH_SECONDS = 1.0
 #: How long SYNC waits for the end. A query that does not answer its client ends only with that.
 _WAIT_SECONDS = 30.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -75,6 +76,75 @@ async def test_a_session_is_free_again_after_its_client_went_away(client: Client
     async with asyncio.timeout(30):
         while (await client.send("SELECT 1", session_id=session)).status != 200:
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("mode", ["", "ASYNC"])
+async def test_a_kill_reaches_a_query_that_is_not_yet_running(client: Client, mode: str) -> None:
+    query_id = str(uuid.uuid4())
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        begun.set()
+        yield SLOW[:-1].encode()
+        await go.wait()
+        yield SLOW[-1:].encode()
+
+    login = {"X-ClickHouse-User": client.server.user, "X-ClickHouse-Key": client.server.password}
+    url = f"{client.server.url}/?query_id={query_id}"
+    victim = asyncio.create_task(client.session.post(url, data=body(), headers=login, expect100=True))
+    async with asyncio.timeout(30):
+        await begun.wait()
+        await client.text(f"KILL QUERY WHERE query_id = '{query_id}' {mode}")
+        go.set()
+        async with await victim as reply:
+            assert reply.headers["X-ClickHouse-Exception-Code"] == "394"
+
+
+async def test_when_a_kill_returns_the_id_is_free(client: Client) -> None:
+    for _ in range(5):
+        query_id = str(uuid.uuid4())
+        victim = asyncio.create_task(client.send(SLOW, query_id=query_id))
+        await until(client, query_id, runs=True)
+        await client.text(f"KILL QUERY WHERE query_id = '{query_id}' SYNC")
+        assert await client.text("SELECT 1", query_id=query_id) == "1\n"
+        assert (await victim).headers["X-ClickHouse-Exception-Code"] == "394"
+
+
+async def test_a_kill_that_only_tests_ends_nothing(client: Client) -> None:
+    query_id = str(uuid.uuid4())
+    victim = asyncio.create_task(client.send("SELECT sleep(0.5) + 41", query_id=query_id))
+    await until(client, query_id, runs=True)
+    assert query_id in await client.text(f"KILL QUERY WHERE query_id = '{query_id}' TEST")
+    assert (await victim).text == "41\n"
+
+
+async def test_a_statement_knows_its_user_and_its_id(client: Client, table: str) -> None:
+    sql = "SELECT currentUser(), user() AS u, upper(current_user()), queryID(), 'user()' FORMAT TSVWithNames"
+    names, values = (await client.text(sql, query_id="mine")).splitlines()
+    assert names == "currentUser()\tu\tupper(current_user())\tqueryID()\t\\'user()\\'"
+    assert values == "tester\ttester\tTESTER\tmine\tuser()"
+    await client.text(f"CREATE TABLE {table} (who String) ENGINE = Memory")
+    await client.text(f"INSERT INTO {table} SELECT currentUser()")
+    reply = await client.send(f"SELECT count() FROM {table} WHERE who = user()", default_format="CSVWithNames")
+    assert reply.text == '"count()"\n1\n'
+    reply = await client.send("SELECT 1 + currentUser()")
+    assert "In scope SELECT 1 + currentUser()" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("sql", "place"),
+    [
+        ("\n\nSELECT 1 FRM x y", "position 16 (x) (line 3, col 14)"),
+        ("-- who\n SELECT currentUser() FRM x", "position 34 (x) (line 2, col 27)"),
+        (" SELECT * FROM system.processes p q", "position 35 (q)"),
+        (" SHOW TABLS", "position 7 (TABLS)"),
+        (" INSERT INTO t (a b) FORMAT CSV\n1", "position 19 (b) (line 1, col 19)"),
+    ],
+)
+@pytest.mark.parametrize("format", ["TabSeparated", "Native"])
+async def test_a_syntax_error_is_where_the_client_wrote_it(client: Client, sql: str, place: str, format: str) -> None:
+    reply = await client.send(sql, default_format=format)
+    assert f"failed at {place}: " in reply.text, reply.text
 
 
 async def test_two_queries_of_one_id_do_not_run_at_once(client: Client) -> None:
