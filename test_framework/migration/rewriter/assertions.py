@@ -175,17 +175,19 @@ class Assertions:
     # ``assert mock.get.call_count == 1`` and ``assert mock.set.call_args[0][1] == …``.
 
     def _refs(self, check: Check) -> _Result:
-        assert isinstance(check.node, ast.Assert)
         node, value = check.refs[0]
-        test = check.node.test
+        test = check.node.test if isinstance(check.node, ast.Assert) else node
         if isinstance(value, CountRef):
-            if len(check.refs) > 1:
+            if len(check.refs) > 1 or isinstance(check.node, ast.Assign):
                 raise CannotTell("several counts of calls are asserted at once")
             return self._count(check, value, test, node)
         refs = [(where, each) for where, each in check.refs if isinstance(each, ArgRef)]
         if len(refs) < len(check.refs) or any(each.root is not refs[0][1].root for _, each in refs):
             raise CannotTell("calls of several mocks are asserted at once")
-        return self._argument(check, refs)
+        found = self._argument(check, refs)
+        if found[1] and isinstance(check.node, ast.Assign):
+            raise CannotTell("what a mock was called with is used in a way that is not understood")
+        return found
 
     def _count(self, check: Check, ref: CountRef, test: ast.expr, node: ast.expr) -> _Result:
         number = _asserted_number(test, node, ref.what)

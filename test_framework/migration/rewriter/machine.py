@@ -264,8 +264,8 @@ class Machine:
         if frame.kind in ("test", "fixture", "setup"):
             self.refs.clear()
 
-    def check_refs(self, statement: ast.Assert) -> None:
-        """An ``assert`` about what a mock was called with, or how often."""
+    def check_refs(self, statement: ast.Assert | ast.Assign) -> None:
+        """An ``assert`` about, or a name for what a mock was called with, or how often."""
         assert self.own_place is not None
         inner = {id(part) for node, _ in self.refs for part in ast.walk(node) if part is not node}
         refs = [(node, value) for node, value in self.refs if id(node) not in inner]

@@ -10,7 +10,7 @@ from test_framework.migration.rewriter.events import Finish, Frame, Place, Raise
 from test_framework.migration.rewriter.expressions import evaluate
 from test_framework.migration.rewriter.mocks import dotted, origin_of
 from test_framework.migration.rewriter.modules import Module
-from test_framework.migration.rewriter.values import UNKNOWN, Const, Func, ListV, StandIn, truth
+from test_framework.migration.rewriter.values import UNKNOWN, ArgRef, Const, CountRef, Func, ListV, StandIn, truth
 
 if TYPE_CHECKING:
     from test_framework.migration.rewriter.machine import Machine
@@ -49,6 +49,8 @@ def _assign(machine: Machine, node: ast.stmt, frame: Frame) -> None:
     machine.forget_refs(frame)
     if isinstance(node, ast.Assign):
         value = evaluate(machine, node.value, frame)
+        if machine.refs and frame.kind in _OWN and not isinstance(value, ArgRef | CountRef):
+            machine.check_refs(node)
         for target in node.targets:
             machine.bind(target, value, frame)
     elif isinstance(node, ast.AnnAssign) and node.value is not None:

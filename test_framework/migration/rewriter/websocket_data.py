@@ -14,7 +14,7 @@ from test_framework.migration.rewriter.wanted import said
 if TYPE_CHECKING:
     from test_framework.migration.rewriter.plan import Planner
 
-__all__ = ["SENDS", "SILENCE", "Socket", "opened_by"]
+__all__ = ["SENDS", "SILENCE", "Socket", "new_name", "opened_by"]
 
 SENDS = {"send": False, "send_text": False, "send_bytes": False, "send_json": True}
 """Methods that send, and whether they send JSON."""
@@ -195,7 +195,8 @@ class Socket:
         return new_name(self.planner, self.old_name)
 
     @property
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """What the test calls it, in turn."""
         bound = self.planner.trace.bindings.items()
         return [name for (scope, name), root in bound if root is self.root and scope == self.planner.scope]
 
@@ -205,14 +206,10 @@ class Socket:
         return sum(root.kind == "websocket" and root.how == "call" for root in self.planner.trace.roots) == 1
 
     @property
-    def has_name(self) -> bool:
-        return bool(self._names)
-
-    @property
     def old_name(self) -> str:
-        if not self._names:
+        if not self.names:
             raise CannotTell("the WebSocket has no name in the test")
-        return self._names[-1]
+        return self.names[0]
 
 
 def new_name(planner: Planner, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from test_framework.migration.rewriter.events import CannotTell
 from test_framework.migration.rewriter.handing import only_given
-from test_framework.migration.rewriter.websocket_data import SILENCE, Socket
+from test_framework.migration.rewriter.websocket_data import SILENCE, Socket, new_name
 
 if TYPE_CHECKING:
     from test_framework.migration.rewriter.plan import Planner
@@ -36,8 +36,8 @@ def _make(planner: Planner, socket: Socket) -> None:
                 planner.before(setup.place.anchor, line)
         else:
             late += lines
-    if socket.has_name and socket.name != socket.old_name:
-        planner.edit(planner.scope).rename[socket.old_name] = socket.name
+    names = {name: new_name(planner, name) for name in socket.names}
+    planner.edit(planner.scope).rename.update({old: new for old, new in names.items() if old != new})
     if here:
         _made_here(planner, socket, late)
         return

@@ -103,6 +103,21 @@ def test_enough_files_are_complete(real_run: tuple[Result, Path], rewrites: dict
         assert len(good) >= share * len(names), sorted(set(names) - set(good))
 
 
+@pytest.mark.parametrize(("kind", "number"), [("_http_", 10), ("_ws_", 8)])
+def test_enough_files_of_each_protocol_are_complete(
+    kind: str, number: int, real_run: tuple[Result, Path], rewrites: dict[str, Rewrite]
+) -> None:
+    """The shares hold for HTTP and for WebSockets by themselves; files that are left alone are not counted."""
+    broken = failed_files(*real_run)
+    names = [name for name in FILES if kind in name and (rewrites[name].rewritten or rewrites[name].marked)]
+    assert len(names) >= number
+    for complexity, share in ((Complexity.SIMPLE, 0.7), (Complexity.MODERATE, 0.4)):
+        alike = [name for name in names if complexity_of_file(name) is complexity]
+        good = [name for name in alike if rewrites[name].complete and name not in broken]
+        print(f"{kind} {complexity}: {len(good)} of {len(alike)}")
+        assert len(good) >= share * len(alike), sorted(set(alike) - set(good))
+
+
 def complexity_of_file(name: str) -> Complexity:
     return scan_source((BEFORE / name).read_text("utf-8"), name).complexity
 
