@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from test_framework.embedded_clickhouse.engine import Connection, ResultMemory
@@ -13,9 +15,24 @@ from test_framework.embedded_clickhouse.native_bytes import read_varint
 from test_framework.embedded_clickhouse.statement import Statement
 from test_framework.embedded_clickhouse.transfer import Piece
 
-__all__ = ["NativeBlock", "NativeStream"]
+__all__ = ["NativeBlock", "NativeStream", "may_be_wide"]
 
 _SYNTAX_ERROR = 62
+#: What makes values that are much longer than what it makes them of.
+_WIDE = re.compile(
+    rb"(?i)\b(?:repeat|space|random\w*|[lr]pad|(?:left|right)pad\w*|group[a-z]+|\w+concat|arraywithconstant|replicate)\s*\("
+)
+_CHOSEN = "SELECT changed FROM system.settings WHERE name = 'max_block_size'"
+_FEWER_ROWS = "SET max_block_size = 4096"
+_USUAL_ROWS = "SET max_block_size = DEFAULT"
+
+
+def may_be_wide(sql: bytes) -> bool:
+    """Whether rows of the result may be so long that a block of the usual 65,409 is hundreds of megabytes.
+
+    A guess, on which only memory and speed depend. Tables give blocks of few bytes by themselves.
+    """
+    return _WIDE.search(sql) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +48,7 @@ class NativeStream:
 
     Args:
         revision: what the client named, 0 when it named none: then the blocks are right as they are.
+        wide: make blocks of fewer rows, unless somebody has chosen their number.
         plain: runs the statement as it came, where this one is a syntax error.
 
     The engine leaves the zone out of ``DateTime('zone')``; DESCRIBE knows it. A second statement would end the open
@@ -38,11 +56,20 @@ class NativeStream:
     stream that was not over yet is begun again.
     """
 
-    def __init__(self, job: Job, statement: Statement, revision: int, *, plain: Callable[[Connection], object]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        statement: Statement,
+        revision: int,
+        *,
+        wide: bool,
+        plain: Callable[[Connection], object],
+    ) -> None:
         self._job = job
         self._statement = statement
         self._revision = revision
         self._plain = plain
+        self._wide = wide and job.readonly != 1
         self._columns: Sequence[Column] = ()
         self._rewriter = BlockRewriter(revision, lambda: self._columns)
         self._first: list[tuple[ResultMemory, int]] = []
@@ -51,6 +78,10 @@ class NativeStream:
 
     def open(self, connection: Connection) -> None:
         """Begin the query. Errors are the engine's."""
+        if self._wide:
+            self._wide = connection.query(_CHOSEN, "TabSeparated").bytes() == b"0\n"
+        if self._wide:
+            connection.query(_FEWER_ROWS)
         try:
             self._send(connection)
             first = self._fetch(connection)
@@ -82,6 +113,12 @@ class NativeStream:
         if not self._ended and self._handle is not None:
             self._ended = True
             connection.streaming_cancel_query(self._handle)
+
+    def close(self, connection: Connection) -> None:
+        """Leave the connection as it was, after the end."""
+        if self._wide:
+            with suppress(*ENGINE_ERRORS):
+                connection.query(_USUAL_ROWS)
 
     def _send(self, connection: Connection) -> None:
         self._ended = False

@@ -19,7 +19,7 @@ from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.kills import Kill
 from test_framework.embedded_clickhouse.lexer import tokens
 from test_framework.embedded_clickhouse.native import BlockRewriter
-from test_framework.embedded_clickhouse.native_output import NativeStream
+from test_framework.embedded_clickhouse.native_output import NativeStream, may_be_wide
 from test_framework.embedded_clickhouse.pipes import PipePool
 from test_framework.embedded_clickhouse.positions import empty_query, second_statement
 from test_framework.embedded_clickhouse.registry import Registry
@@ -105,8 +105,9 @@ class Planner:
         if not revision and not _ROWS.search(statement.text):
             return self._buffered(job, statement, name, plain=plain, hops=hops)
         as_sent = partial(self._query, job=job, sql=plain, format=name)
-        if name == "Native":
-            stream = NativeStream(job, statement, revision, plain=as_sent)
+        wide = may_be_wide(statement.text)
+        if name == "Native" and (revision or not wide):
+            stream = NativeStream(job, statement, revision, wide=wide, plain=as_sent)
             return NativeSource(job, self.engine, hops, stream=stream)
         suffix = b"" if statement.format else b"\nFORMAT " + name.encode()
         return DocumentSource(

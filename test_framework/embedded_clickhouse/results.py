@@ -255,6 +255,8 @@ class NativeSource:
 
     def _finish(self) -> None:
         self._ended = True
+        if self._job.connection is not None:
+            self._stream.close(self._job.connection)
         self._job.finish()
         self._job.close()
 

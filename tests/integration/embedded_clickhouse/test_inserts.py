@@ -217,6 +217,31 @@ async def test_a_chunked_body_without_its_end_inserts_nothing(client: Client, nu
     assert await count(client, numbers) == 0
 
 
+@pytest.mark.parametrize(("last", "status"), [(b"7\n" * 10, b" 200 "), (b"no number\n", b" 400 ")])
+async def test_the_next_request_on_the_connection_of_a_large_insert_is_answered(
+    client: Client, numbers: str, last: bytes, status: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
+    login = "".join(f"{key}: {value}\r\n" for key, value in LOGIN.items())
+    lines = b"1\n" * 700_000
+    url = f"/?query=INSERT+INTO+{numbers}+FORMAT+CSV"
+    head = f"POST {url} HTTP/1.1\r\nHost: x\r\n{login}Content-Length: {len(lines) + len(last)}\r\n\r\n"
+    writer.write(head.encode())
+    for at in range(0, len(lines), 50_000):
+        writer.write(lines[at : at + 50_000])
+        await writer.drain()
+    writer.write(last)
+    assert status in await reader.readline()
+    headers = await reader.readuntil(b"\r\n\r\n")
+    [length] = [int(line.split(b":")[1]) for line in headers.splitlines() if line.startswith(b"Content-Length")]
+    await reader.readexactly(length)
+    writer.write(f"GET /?query=SELECT+count()+FROM+{numbers} HTTP/1.1\r\nHost: x\r\n{login}\r\n".encode())
+    assert b" 200 " in await reader.readline()
+    await reader.readuntil(b"\r\n\r\n")
+    assert await reader.readline() == (b"700010\n" if status == b" 200 " else b"0\n")
+    writer.close()
+
+
 async def test_a_large_insert_streams_in_constant_memory(client: Client, table: str) -> None:
     await client.text(f"CREATE TABLE {table} (s String) ENGINE = Null")
     before = client.server.memory()

@@ -172,3 +172,56 @@ async def test_the_clauses_at_the_end_are_understood(client: Client, sql: str) -
         assert reply.headers["X-ClickHouse-Exception-Code"] == "358"
     else:
         assert reply.text == '{"a":1}\n', reply.text
+
+
+WIDE = "SELECT number, repeat('x', 10000) FROM numbers(65409) FORMAT Native"
+
+
+@pytest.mark.parametrize(
+    "url", [{"client_protocol_version": 54405}, {"client_protocol_version": 54405, "session_id": "w"}]
+)
+async def test_a_block_of_wide_rows_is_cut_into_smaller_ones(client: Client, session: dict[str, str]) -> None:
+    url = {"client_protocol_version": "54405", **session}
+    before = client.server.memory()
+    peak = size = 0
+    request = client.session.post(client.server.url, params=url, data=WIDE, headers=LOGIN)
+    async with request as response:
+        async for chunk in response.content.iter_any():
+            size += len(chunk)
+            peak = max(peak, client.server.memory())
+    assert size > 65409 * 10_000
+    # One block of them all would be 654 MB, three times over.
+    assert peak - before < 500 << 20
+
+
+async def test_wide_rows_leave_the_settings_of_a_session_alone(client: Client) -> None:
+    url = {"session_id": "wide", "client_protocol_version": 54405}
+    asked = "SELECT getSetting('max_block_size')"
+    for chosen in (None, "777"):
+        if chosen:
+            await client.text(f"SET max_block_size = {chosen}", **url)
+        before = await client.text(asked, session_id="wide")
+        reply = await client.send("SELECT repeat('x', 9) FROM numbers(8000) FORMAT Native", **url)
+        assert reply.body.count(bytes.fromhex("010002ffffffff00")) == (11 if chosen else 2)
+        assert await client.text(asked, session_id="wide") == before
+
+
+@pytest.mark.parametrize("url", [{}, {"client_protocol_version": 54405}])
+async def test_native_holds_the_rows_alone_as_a_server_writes_it(client: Client, url: dict[str, object]) -> None:
+    rows = "SELECT number % 3 AS k, sum(number) FROM numbers(10) GROUP BY k {totals} ORDER BY k FORMAT Native"
+    plain = await client.send(rows.format(totals=""), **url)
+    assert plain.status == 200
+    assert (await client.send(rows.format(totals="WITH TOTALS"), extremes=1, **url)).body == plain.body
+
+
+@pytest.mark.parametrize("rows", [100, 3_000_000])
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+async def test_a_result_that_was_kept_to_its_end_is_the_same_and_has_a_length(
+    client: Client, rows: int, encoding: str
+) -> None:
+    sql = f"SELECT number FROM numbers({rows}) FORMAT Native"
+    plain = (await client.send(sql)).body
+    headers, url = ({"Accept-Encoding": encoding}, {"enable_http_compression": 1}) if encoding else ({}, {})
+    reply = await client.send(sql, wait_end_of_query=1, headers=headers, **url)
+    assert reply.headers["Content-Length"] == str(len(reply.body))
+    assert (DECODERS[encoding](reply.body) if encoding else reply.body) == plain
