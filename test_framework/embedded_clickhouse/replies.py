@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from aiohttp import HttpVersion11, web
-from multidict import CIMultiDict
+from aiohttp.typedefs import LooseHeaders
 
 from test_framework.embedded_clickhouse.chance import Chance
 from test_framework.embedded_clickhouse.encodings import Encoder
@@ -72,7 +72,7 @@ class Reply:
     hold: int
     spool: Path
 
-    def all_headers(self, tag: str) -> Mapping[str, str]:
+    def all_headers(self, tag: str) -> LooseHeaders:
         """The headers, with the summary of what is known now and all progress up to now."""
         headers = {**self.headers.common(self.query_id), "X-ClickHouse-Exception-Tag": tag, **self.extra}
         if self.format:
@@ -82,7 +82,7 @@ class Reply:
         if not self.job.progress:
             return headers
         progress = [("X-ClickHouse-Progress", text) for text in self.job.progress]
-        return CIMultiDict([*headers.items(), *progress])
+        return [*headers.items(), *progress]
 
     async def encode(self, data: Piece) -> Piece:
         """Compress a piece; a large one in a worker thread, since others wait for the event loop."""
