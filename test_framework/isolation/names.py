@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from test_framework.errors import SettingsError
 
-__all__ = ["DEFAULT_PREFIX", "Names", "check_prefix", "is_ours", "key_prefix", "worker_slug"]
+__all__ = ["DEFAULT_PREFIX", "Names", "check_prefix", "could_be_ours", "is_ours", "key_prefix", "worker_slug"]
 
 DEFAULT_PREFIX = "apes_test"
 # Together with a worker and eight digits it must fit into the 63 bytes of a PostgreSQL identifier.
 _PREFIX = re.compile(r"[a-z][a-z0-9_]{2,29}")
 _WORKER_LENGTH = 20
+_MADE = re.compile(rf"{_PREFIX.pattern}_[a-z0-9]{{1,{_WORKER_LENGTH}}}_[0-9a-f]{{8}}")
+_PREFIXED = re.compile(rf"test:[a-z0-9]{{1,{_WORKER_LENGTH}}}_[0-9a-f]{{8}}:([0-9]+:)?")
 
 
 def check_prefix(prefix: str) -> str:
@@ -59,6 +61,11 @@ class Names:
 def is_ours(name: str, prefix: str) -> bool:
     """Whether ``name`` was made by :class:`Names`. The ledger has the last word on what may be dropped."""
     return re.fullmatch(rf"{re.escape(prefix)}_[a-z0-9]{{1,{_WORKER_LENGTH}}}_[0-9a-f]{{8}}", name) is not None
+
+
+def could_be_ours(name: str) -> bool:
+    """Whether a worker with any prefix could have made ``name``: a database, or what keys begin with."""
+    return (_PREFIXED if name.endswith(":") else _MADE).fullmatch(name) is not None
 
 
 def key_prefix(worker_id: str, session: int) -> str:

@@ -268,6 +268,28 @@ async def test_a_database_with_our_prefix_that_the_ledger_does_not_know_is_never
         await stack.sql("DROP DATABASE apes_test_gw0_deadbeef")
 
 
+async def test_what_the_books_name_and_no_worker_can_have_made_is_told_and_left_alone(stack: Stack) -> None:
+    foreign = [("postgres", "app_dev"), ("redis", "0"), ("redis", ""), ("redis", "cache:"), ("clickhouse", "default")]
+    await stack.sql(
+        "INSERT INTO isolation.sessions (id, run_id, worker_id, host, pid) VALUES (7, 'dead', 'gw9', 'x', 1)"
+    )
+    for service, name in foreign:
+        await stack.sql(
+            "INSERT INTO isolation.namespaces (service, name, template, worker_id, state, session_id)"
+            " VALUES ($1, $2, 't', 'gw9', 'leased', 7)",
+            service, name,
+        )  # fmt: skip
+    try:
+        report = await reap(stack.endpoints)
+        assert report.total == 0
+        for service, name in foreign:
+            assert any(f"{service} {name}, which no worker made" in each for each in report.failures)
+        assert await innocents(stack) == [(42,), b"42"]
+    finally:
+        await stack.sql("DELETE FROM isolation.namespaces WHERE session_id = 7")
+        await stack.sql("DELETE FROM isolation.sessions WHERE id = 7")
+
+
 def held_twice(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Namespaces that were held by two at the same time."""
     spans: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)

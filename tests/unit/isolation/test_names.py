@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from test_framework.errors import SettingsError
-from test_framework.isolation.names import Names, check_prefix, is_ours, key_prefix
+from test_framework.isolation.names import Names, check_prefix, could_be_ours, is_ours, key_prefix
 
 PREFIXES = st.from_regex(r"[a-z][a-z0-9_]{2,29}", fullmatch=True).filter(lambda p: not p.startswith(("pg_", "tf_")))
 
@@ -45,3 +45,17 @@ def test_another_workers_name_is_ours_and_not_its_own() -> None:
 
 def test_a_key_prefix_names_worker_and_session() -> None:
     assert key_prefix("gw3", 0x1_2345_6789) == "test:gw3_23456789:"
+
+
+@pytest.mark.parametrize(
+    "name", ["apes_test_gw0_1f3a90bc", "other_gw12_00000000", "test:gw3_23456789:", "test:w_0000000a:7:"]
+)
+def test_what_a_worker_could_have_made_may_be_reclaimed(name: str) -> None:
+    assert could_be_ours(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ":", "test:", "test:gw3:", "cache:gw3_23456789:", "app_dev", "postgres", "apes_test"]
+)
+def test_what_no_worker_could_have_made_may_not(name: str) -> None:
+    assert not could_be_ours(name)
