@@ -215,6 +215,19 @@ def test_no_data_is_run_and_every_request_is_answered(target: Target, batch: lis
     target.check()
 
 
+def test_no_format_of_the_engine_runs_its_data(target: Target) -> None:
+    names = target.http.post("/", content="SELECT name FROM system.formats WHERE is_input ORDER BY name").text.split()
+    assert len(names) > 50
+    attack = ATTACKS[0].encode()
+    bodies = [b"\n\n" + attack + b"\n", b"1\t2\n\n" + attack + b";\n", b"('a', 'b');\n" + attack, b"'\n;" + attack]
+    for name in names:
+        for body in bodies:
+            insert = f"INSERT INTO {SINK} FORMAT {name}"
+            target.http.post("/", content=insert.encode() + b"\n" + body)
+            target.http.post("/", params={"query": insert}, content=body)
+        target.check()
+
+
 PART = st.builds(
     lambda name, filename, data: (name, filename, data),
     st.sampled_from(["query", "data", "data_structure", "data_format", "param_a", "ids", "x y", "é", ""]),
