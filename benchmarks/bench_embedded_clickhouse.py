@@ -6,6 +6,9 @@ Medians. Every figure of the endpoint is taken in turns with its bound, so that 
 is an aiohttp handler that opens a connection of the engine, runs ``SELECT 1`` in a thread pool and answers. Large
 selects are read twice: by a client that takes each byte off the network and drops it, as a compiled one that decodes
 while it reads, and by one that makes a single ``bytes`` of the chunks in Python, whose own work is most of that figure.
+
+Behind each of these stands "loopback": the same client and the same bytes, with a program at the other end that has
+them ready and does nothing else. The engine in process pays nothing of it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import asyncio
 import http.client
 import os
 import random
+import socket
 import statistics
 import subprocess
 import sys
@@ -65,14 +69,52 @@ async def skeleton(path: str, port_file: str) -> None:
     root.close()
 
 
+def loopback(size: int, port_file: str) -> None:
+    """A server that sends ``size`` bytes in chunks, or drops what it is sent."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    Path(port_file).write_text(str(listener.getsockname()[1]))
+    connection, _ = listener.accept()
+    listener.close()
+    data = os.urandom(size)
+    parts = [data[at : at + 65536] for at in range(0, size, 65536)]
+    chunks = [piece for part in parts for piece in (b"%x\r\n" % len(part), part, b"\r\n")]
+    view, buffer = [*chunks, b"0\r\n\r\n"], bytearray(1 << 18)
+    while head := connection.recv(1 << 16):
+        text, _, body = head.partition(b"\r\n\r\n")
+        left = int(text.lower().partition(b"content-length: ")[2].split(b"\r")[0] or b"0") - len(body)
+        while left > 0 and (count := connection.recv_into(buffer)):
+            left -= count
+        if text.startswith(b"PUT"):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            continue
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for at in range(0, len(view), 90):
+            _send_all(connection, view[at : at + 90])
+    connection.close()
+
+
+def _send_all(connection: socket.socket, parts: list[bytes]) -> None:
+    left = sum(map(len, parts))
+    while left:
+        sent = connection.sendmsg(parts)
+        left -= sent
+        while left and sent >= len(parts[0]):
+            sent -= len(parts[0])
+            parts = parts[1:]
+        if left:
+            parts = [parts[0][sent:], *parts[1:]]
+
+
 class Child:
     """A server process; ready when its port file is there."""
 
-    def __init__(self, name: str, directory: Path) -> None:
+    def __init__(self, name: str, directory: Path, size: int = 0) -> None:
         port_file = directory / f"{name}.port"
         data = str(directory / name)
         if name == "skeleton":
             command = [sys.executable, __file__, "--skeleton", data, str(port_file)]
+        elif name == "loopback":
+            command = [sys.executable, __file__, "--loopback", str(size), str(port_file)]
         else:
             command = [sys.executable, "-m", "test_framework.embedded_clickhouse", "--path", data]
             command += ["--port", "0", "--port-file", str(port_file)]
@@ -98,8 +140,8 @@ class Child:
         self.process.wait(20)
 
 
-def ask(connection: http.client.HTTPConnection, sql: str | bytes, url: str = "/") -> bytes:
-    connection.request("POST", url, body=sql)
+def ask(connection: http.client.HTTPConnection, sql: str | bytes, url: str = "/", method: str = "POST") -> bytes:
+    connection.request(method, url, body=sql)
     response = connection.getresponse()
     body = response.read()
     if response.status != 200:
@@ -169,6 +211,7 @@ def small(endpoint: Child, bare: Child, rounds: int) -> None:
 
 
 def million(endpoint: Child, directory: Path, rounds: int) -> None:
+    """A million rows each way, beside the engine in this process and beside the bare network."""
     from test_framework.embedded_clickhouse.engine import _load
 
     native, _ = _load()
@@ -178,6 +221,8 @@ def million(endpoint: Child, directory: Path, rounds: int) -> None:
         engine.query(sql)
         ask(connection, sql)
     data = engine.query("SELECT * FROM m", "Native").bytes()
+    floor = Child("loopback", directory, len(data))
+    bare = floor.connection()
 
     def insert_inside() -> None:
         handle = engine.send_insert("INSERT INTO n", "Native")
@@ -188,21 +233,28 @@ def million(endpoint: Child, directory: Path, rounds: int) -> None:
         return len(engine.query("SELECT * FROM m", "Native").bytes())
 
     select, revision = "SELECT * FROM m FORMAT Native", "/?client_protocol_version=54405"
+    send, take = (lambda: ask(bare, data, method="PUT")), (lambda: drop(bare, ""))
     works = {
-        "1M rows select, Native": (lambda: drop(connection, select), select_inside),
-        "1M rows select, revision": (lambda: drop(connection, select, revision), select_inside),
-        "  joined by the client": (lambda: ask(connection, select), select_inside),
-        "  joined, revision": (lambda: ask(connection, select, revision), select_inside),
+        "1M rows select, Native": (lambda: drop(connection, select), select_inside, take),
+        "1M rows select, revision": (lambda: drop(connection, select, revision), select_inside, take),
+        "  joined by the client": (lambda: ask(connection, select), select_inside, lambda: ask(bare, "")),
+        "  joined, revision": (lambda: ask(connection, select, revision), select_inside, lambda: ask(bare, "")),
         "1M rows insert, Native": (
             lambda: ask(connection, data, "/?query=INSERT+INTO+n+FORMAT+Native"),
             insert_inside,
+            send,
         ),
     }
-    for name, (ours, theirs) in works.items():
+    for name, (ours, theirs, nothing) in works.items():
         ask(connection, "TRUNCATE TABLE n")
         engine.query("TRUNCATE TABLE n")
-        mine, bound = in_turns(rounds, ours, theirs)
-        print(f"{name:<27} {mine * 1e3:8.1f} ms   engine   {bound * 1e3:8.1f} ms   {bound / mine:5.0%}    (>= 85 %)")
+        mine, bound, network = in_turns(rounds, ours, theirs, nothing)
+        print(
+            f"{name:<27} {mine * 1e3:8.1f} ms   engine   {bound * 1e3:8.1f} ms   {bound / mine:5.0%}    (>= 85 %)"
+            f"   loopback {network * 1e3:6.1f} ms"
+        )
+    bare.close()
+    floor.stop()
     engine.close()
 
 
@@ -272,9 +324,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--soak", action="store_true", help="also fifty mixed clients for a minute")
     parser.add_argument("--skeleton", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--loopback", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.skeleton:
         asyncio.run(skeleton(*arguments.skeleton))
+        return
+    if arguments.loopback:
+        loopback(int(arguments.loopback[0]), arguments.loopback[1])
         return
     rounds = 100 if arguments.quick else 500
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
