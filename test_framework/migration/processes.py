@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 __all__ = ["KILLED", "worked"]
@@ -34,6 +35,7 @@ def worked(
     time: so it is known which item kills its process. That one's answer is None.
     """
     left: list[Part[Item]] = []
+    before = set(multiprocessing.active_children())
     with _process_pool(min(jobs, len(parts)), initializer) as pool:
         waiting: dict[Future[Answer], Part[Item]] = {}
         with _signals_held():
@@ -47,6 +49,8 @@ def worked(
                 left.append(waiting[done])
             else:
                 yield waiting[done], answer
+        if left:
+            _kill(set(multiprocessing.active_children()) - before)
     yield from _one_by_one(work, [[item] for part in left for item in part], initializer)
 
 
@@ -65,6 +69,12 @@ def _one_by_one(
                 yield part, answer
                 alive = answer is not None
                 part = next(rest, None)
+
+
+def _kill(processes: Iterable[BaseProcess]) -> None:
+    """End what is left of a broken pool: the pool asks by SIGTERM, which never reaches these processes."""
+    for process in processes:
+        process.kill()
 
 
 def _submitted(
