@@ -214,8 +214,11 @@ def _select(cursor: Cursor, start: int, *, infile: bytes | None, final: bool) ->
     calls: list[tuple[int, int]] = []
     depth, sql = 0, cursor.sql
     while cursor.token is not None and cursor.sign != b";":
+        before = cursor.start
         if call := _input_call(cursor):
             calls.append(call)
+        elif cursor.start != before:
+            continue  # it has stepped over what looked like one, perhaps up to the end
         elif depth == 0 and cursor.word == b"FORMAT" and ends_expression(sql, cursor.previous, cursor.earlier):
             head_end = cursor.previous[2] if cursor.previous else start
             cursor.advance()

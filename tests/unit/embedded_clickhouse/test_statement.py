@@ -378,6 +378,13 @@ def test_a_decision_on_a_prefix_is_the_decision_on_the_whole(chance: random.Rand
         assert (early.kind, early.text, early.insert) == (whole.kind, whole.text, whole.insert), sql
 
 
+@pytest.mark.parametrize("end", [b"", b"(", b"(SELECT ", b"(')", b"(; DROP TABLE t", b"([; DROP TABLE t"])
+def test_a_call_of_input_that_does_not_end_takes_no_second_statement_along(end: bytes) -> None:
+    statement = split_statement(b"INSERT INTO t SELECT * FROM input" + end)
+    assert b"DROP" not in statement.text
+    assert (statement.second is not None) == (b"DROP" in end)
+
+
 def test_a_long_select_is_read_in_linear_time_piece_by_piece() -> None:
     reader = StatementReader()
     for _ in range(3000):
