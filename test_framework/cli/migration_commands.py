@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from test_framework.migration.model import Category
 
 __all__ = ["migrate", "scan", "template"]
 
@@ -22,6 +25,18 @@ exclude_option = click.option(
     "--exclude", multiple=True, metavar="PATTERN", help="Leave out what matches, written as in .gitignore. Repeatable."
 )
 cache_option = click.option("--no-cache", is_flag=True, help="Neither use nor write the cache of earlier scans.")
+
+
+def _categories(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[Category, ...] | None:
+    """The categories that are named, with commas between them."""
+    from test_framework.migration.model import Category
+
+    known = [category.value for category in Category]
+    names = [] if value is None else [name.strip() for name in value.split(",")]
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(known)}")
+    return None if value is None else tuple(Category(name) for name in names)
 
 
 class ScanCommand(click.Command):
@@ -54,6 +69,8 @@ def _with_json_target(args: list[str]) -> Iterator[str]:
 @click.option("--html", "html_file", metavar="FILE", help="One self-contained page with sortable table and charts.")
 @click.option("--sarif", "sarif_file", metavar="FILE", help="SARIF 2.1.0, for code hosts and editors.")
 @click.option("--github", is_flag=True, help="Annotations for GitHub Actions; with a baseline only for new mocks.")
+@click.option("--only", callback=_categories, metavar="CATEGORY,…", help="Only mocks of these: database, redis, …")
+@click.option("--without", callback=_categories, metavar="CATEGORY,…", help="All mocks but those of these.")
 @click.option("--fail-over", type=click.IntRange(0), metavar="N", help="Exit code 1 if there are more than N mocks.")
 @click.option("--baseline", type=FILE, metavar="FILE", help="Exit code 1 if there are mocks that FILE does not record.")
 @click.option("--update-baseline", is_flag=True, help="Take what is gone out of the baseline; create it if need be.")
@@ -64,20 +81,32 @@ def _with_json_target(args: list[str]) -> Iterator[str]:
 @cache_option
 @click.pass_obj
 def scan(
-    project_dir: Path, /, paths: tuple[Path, ...], *, update_baseline: bool, accept_new: bool, **options: Any
+    project_dir: Path,
+    /,
+    paths: tuple[Path, ...],
+    *,
+    only: tuple[Category, ...] | None,
+    without: tuple[Category, ...] | None,
+    update_baseline: bool,
+    accept_new: bool,
+    **options: Any,
 ) -> None:
     """Find every use of a mock in Python files: what it stands in for, and whether it can be replaced.
 
     Changes nothing. Exit code 1: more mocks than --fail-over allows, or new ones with --baseline.
     """
     from test_framework.cli.scanning import Ratchet, ScanRequest, run_scan
+    from test_framework.migration.model import Category
 
     if update_baseline and not options["baseline"]:
         raise click.UsageError("--update-baseline needs --baseline FILE")
     if accept_new and not update_baseline:
         raise click.UsageError("--accept-new needs --update-baseline")
+    if only is not None and without is not None:
+        raise click.UsageError("--only and --without exclude each other")
     ratchet = Ratchet(options.pop("baseline"), update=update_baseline, accept=accept_new)
-    passed = run_scan(ScanRequest(paths=paths or (project_dir,), ratchet=ratchet, **options))
+    categories = only or tuple(category for category in Category if category not in (without or ()))
+    passed = run_scan(ScanRequest(paths=paths or (project_dir,), ratchet=ratchet, categories=categories, **options))
     sys.exit(0 if passed else EXIT_FOUND)
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from test_framework.cli.console import is_interactive
 from test_framework.migration import baseline
 from test_framework.migration.baseline import Comparison
-from test_framework.migration.model import TreeReport
+from test_framework.migration.model import Category, TreeReport
 from test_framework.migration.reporting.text import counted
 from test_framework.migration.writing import replace_file
 
@@ -68,6 +68,7 @@ class ScanRequest(ScanOptions):
     html_file: str | None = None
     sarif_file: str | None = None
     github: bool = False
+    categories: tuple[Category, ...] = tuple(Category)
     fail_over: int | None = None
     top: int = 20
 
@@ -78,9 +79,12 @@ def run_scan(request: ScanRequest) -> bool:
     if len(to_stdout) + (request.github and bool(to_stdout)) > 1:
         raise click.UsageError("only one of --json, --html, --sarif and --github can go to standard output")
     recorded = _recorded(request.ratchet)
-    report = read_tree(request)
+    everything = read_tree(request)
+    report = everything.limited(request.categories)
     folder = request.ratchet.file.absolute().parent if request.ratchet.file else Path()
-    comparison = None if recorded is None else baseline.compare(report, recorded, folder=folder)
+    comparison = None
+    if recorded is not None:
+        comparison = baseline.compare(everything, recorded, folder=folder, categories=request.categories)
     with readers_may_leave():
         _put_out(request, report, comparison, table=not to_stdout)
     _update(request.ratchet, report, comparison, folder)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from test_framework.errors import SettingsError
-from test_framework.migration.model import FileReport, MockUse, TreeReport
+from test_framework.migration.model import Category, FileReport, MockUse, TreeReport
 from test_framework.migration.writing import replace_file
 
 __all__ = ["FORMAT", "VERSION", "Comparison", "Key", "Recorded", "compare", "load", "record", "save"]
@@ -107,10 +107,17 @@ def record(report: TreeReport, *, folder: Path) -> Recorded:
     return Counter(key for file in report.files for key, _ in _keys(report, file, folder))
 
 
-def compare(report: TreeReport, recorded: Recorded, *, folder: Path) -> Comparison:
+def compare(
+    report: TreeReport, recorded: Recorded, *, folder: Path, categories: Collection[Category] = tuple(Category)
+) -> Comparison:
     """Hold a scan against what was recorded.
 
     Files that the scan did not cover, and those it could not parse, keep their entries as long as they exist.
+
+    Args:
+        report: all that was found, of every category: what is recorded and still there is not gone.
+        folder: of the baseline file.
+        categories: mocks of others are never new.
     """
     scanned = {_relative(report, file, folder): file.error is None for file in report.files}
     known_files = {key.path for key in recorded}
@@ -135,8 +142,10 @@ def compare(report: TreeReport, recorded: Recorded, *, folder: Path) -> Comparis
         moved[key] += found_again
         new += present[key][len(present[key]) - surplus + found_again :]
     new.sort(key=lambda use: (use.path, use.line, use.column))
+    new = [use for use in new if use.category in categories]
     tightened = kept + (judged & counts) + moved
-    return Comparison(tuple(new), gone, moved.total(), tightened, kept + counts)
+    keys = {use: key for key, uses in present.items() for use in uses}
+    return Comparison(tuple(new), gone, moved.total(), tightened, tightened + Counter(keys[use] for use in new))
 
 
 def _split(recorded: Recorded, known: set[str]) -> tuple[Recorded, Recorded]:

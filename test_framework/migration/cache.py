@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import sys
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
@@ -28,7 +29,8 @@ def default_folder() -> Path:
 def key_of(source: bytes, *, is_test: bool, version: str, extra: str = "") -> str:
     """The name of a file's facts: other content, other rules or other surroundings are another name."""
     digest = hashlib.blake2b(source, digest_size=16)
-    digest.update(f"\0{version}\0{is_test}\0{extra}".encode())
+    grammar = f"{sys.version_info.major}.{sys.version_info.minor}"  # what parses there may not parse here
+    digest.update(f"\0{version}\0{grammar}\0{is_test}\0{extra}".encode())
     return digest.hexdigest()
 
 

@@ -8,8 +8,8 @@ asserting on a mock that exists already is not another use; neither are imports,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -116,6 +116,10 @@ class FileReport:
     error: str | None = None
     autouse: tuple[str, ...] = ()
 
+    def limited(self, categories: Collection[Category]) -> FileReport:
+        """The same file as if it held uses of these categories only."""
+        return replace(self, uses=tuple(use for use in self.uses if use.category in categories))
+
     @property
     def complexity(self) -> Complexity:
         """By the number of uses in this file."""
@@ -152,6 +156,10 @@ class TreeReport:
     files: tuple[FileReport, ...]
     version: str
     cached: int = field(default=0, compare=False)
+
+    def limited(self, categories: Collection[Category]) -> TreeReport:
+        """The same tree as if it held uses of these categories only."""
+        return replace(self, files=tuple(file.limited(categories) for file in self.files))
 
     @property
     def uses(self) -> tuple[MockUse, ...]:

@@ -17,9 +17,9 @@ __all__ = ["SCHEMA_VERSION", "json_report", "schema", "use_as_dict"]
 SCHEMA_VERSION = 1
 
 
-def schema() -> dict[str, Any]:
-    """The JSON schema (draft 2020-12) of what :func:`json_report` gives."""
-    text = resources.files(__package__).joinpath("scan.schema.json").read_text("utf-8")
+def schema(command: str = "scan") -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of what ``scan --json`` or ``migrate --json`` writes."""
+    text = resources.files(__package__).joinpath(f"{command}.schema.json").read_text("utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
 

@@ -10,8 +10,10 @@ import re
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from test_framework.migration.reporting.json_report import schema
 from tests.integration.migration.projects import CONFTEST, USERS, command, environment, run, write
 
 OTHER = '''"""Accented é: the encoding matters."""
@@ -124,6 +126,7 @@ def test_work_that_is_not_committed_is_not_written_over_and_nothing_else_is_writ
 def test_the_json_says_what_the_summary_says_and_holds_the_diff(project: Path) -> None:
     printed = run(project, "migrate", "tests", "--json")
     document = json.loads(printed.stdout)
+    jsonschema.Draft202012Validator(schema("migrate")).validate(document)
     assert printed.stderr == ""
     assert document["written"] is False
     plain = run(project, "migrate", "tests")

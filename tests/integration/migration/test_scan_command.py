@@ -140,6 +140,21 @@ def test_the_ratchet_turns_one_way(project: Path) -> None:
     assert file.read_bytes() == first
 
 
+def test_only_and_without_choose_what_is_counted_and_what_the_ratchet_holds(project: Path) -> None:
+    everything = found(run(project, "scan", "--json", "tests"))["summary"]["by_category"]
+    redis = found(run(project, "scan", "--json", "tests", "--only", "redis"))["summary"]
+    rest = found(run(project, "scan", "--json", "tests", "--without", "redis"))["summary"]
+    assert redis["by_category"] == {"redis": everything["redis"]}
+    assert rest["by_category"] == {name: share for name, share in everything.items() if name != "redis"}
+    assert run(project, "scan", "tests", "--only", "redis", "--fail-over", str(redis["uses"])).returncode == 0
+
+    check = ("scan", "tests", "--baseline", "mocks.json")
+    assert run(project, *check, "--update-baseline", "--only", "redis").returncode == 0
+    held = run(project, *check, "--only", "redis", "--update-baseline")
+    assert (held.returncode, held.stderr) == (0, "mocks.json is up to date\n")
+    assert run(project, *check).returncode == 1  # what was left out is not recorded
+
+
 def test_a_baseline_serves_a_scan_of_a_part_from_another_folder(project: Path) -> None:
     assert run(project, "scan", "--baseline", "mocks.json", "--update-baseline").returncode == 0
     ended = run(project / "tests", "scan", "test_users.py", "--baseline", "../mocks.json")
@@ -165,6 +180,8 @@ def test_annotations_name_files_from_the_root_of_the_checkout(project: Path) -> 
         (["--json", "-", "--html", "-"], "only one of"),
         (["--json", "--github"], "only one of"),
         (["--jobs", "0"], "--jobs"),
+        (["--only", "redis,cash"], "'cash' is none of database, redis,"),
+        (["--only", "redis", "--without", "http"], "--only and --without exclude each other"),
         (["tests", "--html", "none/a.html"], "cannot write none/a.html"),
         (["tests", "--baseline", "conflict.json"], "the baseline cannot be read"),
         (["tests", "--baseline", "tests"], "is a directory"),
