@@ -51,6 +51,13 @@ async def write_clickhouse(lease: Lease) -> None:
     client.close()
 
 
+async def read_clickhouse(lease: Lease) -> None:
+    assert isinstance(lease.endpoint, ClickHouseEndpoint)
+    client = ClickHouseClient(lease.endpoint, 30)
+    await client.execute("SELECT count() FROM user_events", database=lease.name)
+    client.close()
+
+
 async def new_redis_client(lease: Lease) -> None:
     assert isinstance(lease.endpoint, RedisEndpoint)
     async with make_client(lease.endpoint) as client:
@@ -126,12 +133,13 @@ async def measure_all(endpoints: Endpoints) -> Iterator[Section]:
             60,
             P95,
         )
-        row(
-            f"{run}: ClickHouse, back to back",
-            await turns(broker, "clickhouse", write_clickhouse, 0, 60),
-            60,
-            "turn ≤ 15",
-        )
+        for what, work, aim in (
+            ("an insert", write_clickhouse, ""),
+            ("reading only", read_clickhouse, ""),
+            ("the lease alone", None, "turn ≤ 3"),
+        ):
+            found = await turns(broker, "clickhouse", work, 0, N)
+            row(f"{run}: ClickHouse, back to back, {what}", found, N, aim)
         broker.close()
     broker = Broker(endpoints, Identity(run_id="c" * 16), options=IsolationOptions(pool_size=0, reuse_untouched=False))
     row("without a pool: ClickHouse", await turns(broker, "clickhouse", None, 0, 40), 40, "turn ≤ 15")
