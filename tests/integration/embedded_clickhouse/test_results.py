@@ -177,9 +177,7 @@ async def test_the_clauses_at_the_end_are_understood(client: Client, sql: str) -
 WIDE = "SELECT number, repeat('x', 10000) FROM numbers(65409) FORMAT Native"
 
 
-@pytest.mark.parametrize(
-    "url", [{"client_protocol_version": 54405}, {"client_protocol_version": 54405, "session_id": "w"}]
-)
+@pytest.mark.parametrize("session", [{}, {"session_id": "w"}])
 async def test_a_block_of_wide_rows_is_cut_into_smaller_ones(client: Client, session: dict[str, str]) -> None:
     url = {"client_protocol_version": "54405", **session}
     before = client.server.memory()
