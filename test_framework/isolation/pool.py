@@ -154,11 +154,10 @@ class ClonePool:
 
     def _refill(self, template: str) -> None:
         """Start as many creators as there is work for. Each looks for itself whether there is any left."""
-        while not self._closing and self._creating < self._creators and (self._waiting or not self._full):
+        pooled = self._target > 0 and not self._full
+        while not self._closing and self._creating < min(self._creators, len(self._waiting) or pooled):
             self._creating += 1
             self._spawn(self._create_while_needed(template))
-            if len(self._waiting) <= self._creating:
-                break
 
     async def _create_while_needed(self, template: str) -> None:
         try:

@@ -36,6 +36,8 @@ _LONGEST_SOCKET_PATH = 90
 _RPC_TIMEOUT = 2.0
 _GROUP = "stack"
 _SOCKET = "TEST_FRAMEWORK_SUPERVISOR_SOCKET"
+# supervisord's faults ABNORMAL_TERMINATION and SPAWN_ERROR.
+_ENDED_AT_ONCE = (40, 50)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,8 @@ class Supervisor:
         try:
             self._call("startProcess", f"{_GROUP}:{name}", False)  # noqa: FBT003 - it does not wait
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            if isinstance(error, xmlrpc.client.Fault) and error.faultCode in _ENDED_AT_ONCE:
+                return  # whoever waits for its answer sees that, and has its log
             raise StackError(
                 f"the supervisor could not start {name}",
                 where=str(self._socket),
