@@ -26,9 +26,8 @@ __all__ = ["NumberAllocator", "PrefixAllocator", "make_allocator"]
 
 # A worker uses one number at a time, and another one while that is being emptied; a second run may be going on.
 _NUMBERS_PER_WORKER = 4
-_AHEAD = 2
-# The more numbers a worker owns, the more of them are emptied together; beyond this it makes no difference.
-_MOST = 8
+# The more numbers a worker owns, the more of them are emptied together; beyond eight it makes no difference.
+_LEAST, _MOST = 2, 8
 # Seconds in which those that come back wait for others.
 _LINGER = 0.02
 
@@ -56,7 +55,7 @@ class NumberAllocator:
         self._clean: list[int] = []
         self._owned: dict[int, int] = {}  # number -> the session it was leased for
         self._foreign: set[int] = {admin.endpoint.database}
-        self._share = max(_AHEAD, min(_MOST, databases // (2 * _NUMBERS_PER_WORKER * max(1, workers))))
+        self._share = max(_LEAST, min(_MOST, databases // (2 * _NUMBERS_PER_WORKER * max(1, workers))))
         self._dirty: deque[int] = deque()
         self._lingering = False
         self._cleaning = asyncio.Lock()
@@ -66,7 +65,7 @@ class NumberAllocator:
         return str(self._ledger.session)
 
     async def warm(self) -> None:
-        while len(self._owned) < _AHEAD and (number := await self._claim()) is not None:
+        while len(self._owned) < self._share and (number := await self._claim()) is not None:
             self._clean.append(number)
 
     def at_once(self) -> Grant | None:
@@ -77,7 +76,7 @@ class NumberAllocator:
         """Nothing: the number stays this worker's."""
 
     async def acquire(self, deadline: Deadline) -> Grant:
-        if (grant := self.at_once()) is None and len(self._owned) >= self._share:  # sooner clean than claimed
+        if (grant := self.at_once()) is None:
             await self._clean_up()
             grant = self.at_once()
         return grant or self._grant(await self._lease(deadline), hit=False)
