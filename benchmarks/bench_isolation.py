@@ -121,6 +121,7 @@ async def measure_all(endpoints: Endpoints) -> Iterator[Section]:
 
     for run in ("first run", "second run"):
         broker = Broker(endpoints, Identity(run_id="b" * 16))
+        broker.warm(("postgres", "redis", "clickhouse"))  # as pytest does when it has collected
         kept = KeptClient()
         row(f"{run}: PostgreSQL, tests of 30 ms", await turns(broker, "postgres", write_postgres, PAUSE, N), N, P95)
         row(f"{run}: PostgreSQL, back to back", await turns(broker, "postgres", write_postgres, 0, N), N, "turn ≤ 20")

@@ -86,6 +86,8 @@ _USERS = """<clickhouse>
     <!-- Working on one stream in parallel keeps its blocks in memory many times over, and is slower on few cores. -->
     <output_format_parallel_formatting>0</output_format_parallel_formatting>
     <input_format_parallel_parsing>0</input_format_parallel_parsing>
+    <!-- Data is in memory: handing each read to another thread takes longer than the read. -->
+    <local_filesystem_read_method>pread</local_filesystem_read_method>
   </default></profiles>
   <quotas><default/></quotas>
   <users><default/></users>
