@@ -100,10 +100,8 @@ class IsolatedConnection:
     async def rollback(self) -> bool:
         """End a test. ``False`` when the connection cannot serve another one: something may have stayed."""
         await self._listeners.close()
-        if self._isolation != "transaction":
-            return False
         try:
-            return await self._scope.end() and not self._tainted
+            return self._isolation == "transaction" and await self._scope.end() and not self._tainted
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
             return False
 
@@ -277,6 +275,8 @@ class IsolatedConnection:
     def _check_open(self) -> None:
         if self._closed:
             raise asyncpg.InterfaceError("connection is closed")
+        if self._connection.is_closed():  # by the server, which the driver would tell in the same words
+            raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -181,7 +181,7 @@ class NumberAllocator:
         await self._admin.flush(int(name), self._owner)
 
     async def conflicts(self) -> Sequence[str]:
-        owners = {number: await self._admin.owner(number) for number in self._owned}
+        owners = {number: await self._admin.owner(number) for number in list(self._owned)}
         return [
             f"redis {number} is noted as session {owner or 'nobody'}'s, this one is {self._owner}"
             for number, owner in owners.items()
