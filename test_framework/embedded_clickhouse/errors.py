@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from test_framework.embedded_clickhouse.rewrite import without_client
 
-__all__ = ["ENGINE_ERRORS", "ClickHouseError", "http_status", "translate"]
+__all__ = ["ENGINE_ERRORS", "SYNTAX_ERROR", "ClickHouseError", "http_status", "translate"]
+
+SYNTAX_ERROR = 62
 
 _TEXT = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*\Z")
@@ -31,7 +33,7 @@ _CODES = {
     503: (76, 209, 439),
 }
 #: The names of those that quote the client's text: a NUL in it cuts off the end of the message, where the name stands.
-_NAMES = {62: "SYNTAX_ERROR", 60: "UNKNOWN_TABLE", 47: "UNKNOWN_IDENTIFIER", 46: "UNKNOWN_FUNCTION"}
+_NAMES = {SYNTAX_ERROR: "SYNTAX_ERROR", 60: "UNKNOWN_TABLE", 47: "UNKNOWN_IDENTIFIER", 46: "UNKNOWN_FUNCTION"}
 #: What the endpoint itself puts into a SELECT; error texts quote statements.
 _OWN_CLAUSE = re.compile(r"\s?INTO OUTFILE '[^']*/spool/result-\d+' APPEND(?:\nFORMAT \w+)?")
 _STATUS = {code: status for status, codes in _CODES.items() for code in codes}

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from test_framework.embedded_clickhouse.engine import Connection, ResultMemory
-from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, translate
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, SYNTAX_ERROR, translate
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.native import BlockRewriter, Column, may_hold_bare_datetime
 from test_framework.embedded_clickhouse.native_bytes import read_varint
@@ -17,7 +17,6 @@ from test_framework.embedded_clickhouse.transfer import Piece
 
 __all__ = ["NativeBlock", "NativeStream", "may_be_wide"]
 
-_SYNTAX_ERROR = 62
 #: What makes values that are much longer than what it makes them of.
 _WIDE = re.compile(
     rb"(?i)\b(?:repeat|space|random\w*|[lr]pad|(?:left|right)pad\w*|group[a-z]+|\w+concat|arraywithconstant|replicate)\s*\("
@@ -86,7 +85,7 @@ class NativeStream:
             self._send(connection)
             first = self._fetch(connection)
         except ENGINE_ERRORS as error:
-            if translate(error).code == _SYNTAX_ERROR:
+            if translate(error).code == SYNTAX_ERROR:
                 # Nothing has run. The statement as it came gives the message that the client should see.
                 self._plain(connection)
             raise

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from test_framework.embedded_clickhouse.bodies import StatementBody
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
-from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError, translate
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, SYNTAX_ERROR, ClickHouseError, translate
 from test_framework.embedded_clickhouse.file_settings import check_file_settings
 from test_framework.embedded_clickhouse.guard import forbidden
 from test_framework.embedded_clickhouse.hops import Hops
@@ -40,7 +40,6 @@ _SUSPECT = re.compile(
 _KILL_QUERY = re.compile(rb"(?i)kill\s+query\b")
 #: Words that the engine takes for commands of the client program, and obeys silently.
 _NOT_SQL = frozenset({"EXIT", "QUIT", "LOGOUT", "Q", "\\", ":", ""})
-_SYNTAX_ERROR = 62
 _SELECTS = frozenset({"SELECT", "WITH", "FROM", "("})
 #: Without one of these a SELECT gives a single row, as the questions do that clients ask first: no need for a stream.
 _ROWS = re.compile(rb"(?i)from|join|unnest")
@@ -159,7 +158,7 @@ class Planner:
             if job.session is not None:
                 # What a failed query had written so far would come out in front of the next result.
                 connection.query("SELECT 1 FORMAT Null")
-            if plain is None or plain == sql or translate(error).code != _SYNTAX_ERROR:
+            if plain is None or plain == sql or translate(error).code != SYNTAX_ERROR:
                 raise
             return self._query(connection, job, plain, format)
 
@@ -185,4 +184,4 @@ def _makes_a_disk(sql: bytes) -> bool:
 
 def _not_sql(statement: Statement) -> ClickHouseError:
     word = statement.text[:40].decode("utf-8", "replace")
-    return ClickHouseError(62, "SYNTAX_ERROR", f"Syntax error: failed at position 1 ({word}): {word}")
+    return ClickHouseError(SYNTAX_ERROR, "SYNTAX_ERROR", f"Syntax error: failed at position 1 ({word}): {word}")

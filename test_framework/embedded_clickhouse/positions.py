@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from test_framework.embedded_clickhouse.errors import ClickHouseError
+from test_framework.embedded_clickhouse.errors import SYNTAX_ERROR, ClickHouseError
 from test_framework.embedded_clickhouse.lexer import tokens
 from test_framework.embedded_clickhouse.statement import Statement
 
@@ -12,7 +12,6 @@ __all__ = ["empty_query", "located", "second_statement"]
 
 _UNMATCHED = re.compile(r"(Unmatched parentheses: )(.*)", re.DOTALL)
 _AT = re.compile(r"(?<= at position )\d+")
-_SYNTAX_ERROR = 62
 _PLACE = re.compile(r"(failed at position )(\d+)( \(.*?\))(?: \(line \d+, col \d+\))?(?=: )", re.DOTALL)
 #: Bytes of the text that a server shows.
 _SHOWN = 160
@@ -20,7 +19,7 @@ _SHOWN = 160
 
 def located(error: ClickHouseError, statement: Statement) -> ClickHouseError:
     """``error`` with its place counted from the start of the client's text: comments and white space come before."""
-    if error.code != _SYNTAX_ERROR or not statement.start:
+    if error.code != SYNTAX_ERROR or not statement.start:
         return error
 
     def moved(place: re.Match[str]) -> str:
@@ -44,7 +43,7 @@ def _line(source: bytes, at: int) -> str:
 
 def empty_query() -> ClickHouseError:
     """What a server says to no statement at all."""
-    return ClickHouseError(_SYNTAX_ERROR, "SYNTAX_ERROR", "Empty query")
+    return ClickHouseError(SYNTAX_ERROR, "SYNTAX_ERROR", "Empty query")
 
 
 def second_statement(statement: Statement) -> ClickHouseError:
@@ -54,7 +53,7 @@ def second_statement(statement: Statement) -> ClickHouseError:
     rest = source[at : at + _SHOWN].decode("utf-8", "surrogateescape")
     more = "..." if len(source) > at + _SHOWN else ""
     return ClickHouseError(
-        _SYNTAX_ERROR,
+        SYNTAX_ERROR,
         "SYNTAX_ERROR",
         "Syntax error (Multi-statements are not allowed): "
         f"failed at position {at + 1} (end of query){_line(source, at)}: {rest}{more}. ",

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
-from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, translate
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, SYNTAX_ERROR, translate
 from test_framework.embedded_clickhouse.hops import Call, Hops
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.native_output import NativeBlock, NativeStream
@@ -20,7 +20,6 @@ __all__ = ["BufferedSource", "DocumentSource", "NativeSource", "Source"]
 _CHUNK = 1 << 20
 _HOP_SECONDS = 0.05
 _SMALL_SECONDS = 0.002
-_SYNTAX_ERROR = 62
 
 
 class Source(Protocol):
@@ -116,7 +115,7 @@ class DocumentSource:
             try:
                 result = connection.query(self._sql, "TabSeparated", params=job.params)
             except ENGINE_ERRORS as error:
-                if translate(error).code != _SYNTAX_ERROR:
+                if translate(error).code != SYNTAX_ERROR:
                     raise
                 # Nothing has run. The statement as it came gives the message that the client should see.
                 result = self._plain(connection)

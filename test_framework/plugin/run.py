@@ -243,8 +243,10 @@ class Run:
             clients.close()
         if self._broker is not None:
             broker, self._broker = self._broker, None
-            lost = "availability" in self.__dict__ and self.availability.lost
-            broker.close(**({"patience": _RECLAIM} if lost else {}))  # what is gone will not answer
+            if "availability" in self.__dict__ and self.availability.lost:
+                broker.close(patience=_RECLAIM)  # what is gone will not answer
+            else:
+                broker.close()
 
 
 def _project_of(config: pytest.Config) -> Path:

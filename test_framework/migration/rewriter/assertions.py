@@ -21,7 +21,7 @@ from test_framework.migration.rewriter.redis_checks import (
 from test_framework.migration.rewriter.redis_names import text_of
 from test_framework.migration.rewriter.sql import Statement, read_sql
 from test_framework.migration.rewriter.sql_lines import sql_assertion, sql_not_called, sql_total
-from test_framework.migration.rewriter.values import ArgRef, Const, CountRef, DictV, ListV, Value
+from test_framework.migration.rewriter.values import ArgRef, Const, CountRef, Value
 from test_framework.migration.rewriter.wanted import is_any, said
 from test_framework.migration.rewriter.websocket_checks import websocket_assertion
 
@@ -92,16 +92,7 @@ class Assertions:
         return before, after, []
 
     def _each(self, check: Check, ops: list[Op]) -> list[str]:
-        calls = check.args[0] if check.args else None
-        if not isinstance(calls, ListV):
-            raise CannotTell("the calls that are asserted cannot be told from the source")
-        lines: list[str] = []
-        for each in calls.items:
-            if not isinstance(each, ListV) or each.kind != "call":
-                raise CannotTell("the calls that are asserted cannot be told from the source")
-            args, kwargs = each.items
-            assert isinstance(args, ListV) and isinstance(kwargs, DictV)
-            lines += self._said(check, args.items, kwargs.items, ops)
+        lines = [line for args, kwargs in check.calls() for line in self._said(check, args, kwargs, ops)]
         return list(dict.fromkeys(lines))
 
     def _said(self, check: Check, args: Sequence[Value], kwargs: dict[str, Value], ops: list[Op]) -> list[str]:

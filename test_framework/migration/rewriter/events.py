@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from test_framework.migration.rewriter.values import Root, StandIn, Value
+from test_framework.migration.rewriter.values import DictV, ListV, Root, StandIn, Value
 
 __all__ = ["CannotTell", "Check", "Finish", "Frame", "Op", "Place", "Raised", "Setup", "Trace"]
 
@@ -103,6 +104,16 @@ class Check:
     @property
     def method(self) -> str:
         return next((step for step in reversed(self.path) if step != "()"), "")
+
+    def calls(self) -> Iterator[tuple[list[Value], dict[str, Value]]]:
+        """Of ``assert_has_calls`` and its like: the arguments of each call. Raises CannotTell for what is no call."""
+        found = self.args[0] if self.args else None
+        for each in found.items if isinstance(found, ListV) else [None]:
+            if not isinstance(each, ListV) or each.kind != "call":
+                raise CannotTell("the calls that are asserted cannot be told from the source")
+            args, kwargs = each.items
+            assert isinstance(args, ListV) and isinstance(kwargs, DictV)
+            yield args.items, kwargs.items
 
 
 @dataclass(eq=False)

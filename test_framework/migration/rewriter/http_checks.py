@@ -149,17 +149,7 @@ def _same(mine: Value | None, theirs: Value | None) -> bool:
 
 def _calls(check: Check, proof: HttpProof) -> list[str]:
     """``assert_has_calls``."""
-    calls = check.args[0] if check.args else None
-    if not isinstance(calls, ListV):
-        raise CannotTell("the calls that are asserted cannot be told from the source")
-    lines: list[str] = []
-    for each in calls.items:
-        if not isinstance(each, ListV) or each.kind != "call":
-            raise CannotTell("the calls that are asserted cannot be told from the source")
-        args, kwargs = each.items
-        assert isinstance(args, ListV) and isinstance(kwargs, DictV)
-        lines += _with(check, args.items, kwargs.items, proof)
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys(line for args, kwargs in check.calls() for line in _with(check, args, kwargs, proof)))
 
 
 def _not_called(check: Check, proof: HttpProof) -> list[str]:

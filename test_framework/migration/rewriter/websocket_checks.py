@@ -86,16 +86,9 @@ def _with(check: Check, socket: Socket, name: str) -> str:
 
 
 def _in_turn(check: Check, socket: Socket, name: str) -> list[str]:
-    calls = check.args[0] if check.args else None
-    if not isinstance(calls, ListV) or check.method not in SENDS:
+    if check.method not in SENDS:
         raise CannotTell("the calls that are asserted cannot be told from the source")
-    values = []
-    for each in calls.items:
-        if not isinstance(each, ListV) or each.kind != "call":
-            raise CannotTell("the calls that are asserted cannot be told from the source")
-        args, kwargs = each.items
-        assert isinstance(args, ListV) and isinstance(kwargs, DictV)
-        values.append(_value(check, args.items, kwargs.items))
+    values = [_value(check, args, kwargs) for args, kwargs in check.calls()]
     sent = [op for op in socket.ops if op.path == check.path]
     if len(sent) != len(values) or any(op.conditional for op in sent):
         raise CannotTell("more is sent than is asserted, or how much cannot be told from the source")

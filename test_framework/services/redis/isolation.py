@@ -113,8 +113,9 @@ class RedisAdmin:
         flushes = [self._command(number, owner, "flush") for number in numbers]
         *mine, clients = await self._run(lambda client: client.pipeline([*flushes, ("CLIENT", "LIST")]))
         found = [number for number, flushed in zip(numbers, mine, strict=True) if flushed]
+        lines = clients.splitlines()
         for number in found:
-            if await self._end(_strays(clients, number)):
+            if await self._end(_strays(lines, number)):
                 await self.flush(number, owner)  # they may have written until their end
         return found
 
@@ -144,7 +145,7 @@ class RedisAdmin:
 
     async def end_clients(self, number: int) -> int:
         """Close the connections that are on ``number``, but the framework's own. How many there were."""
-        return await self._end(_strays(await self.call("CLIENT", "LIST"), number))
+        return await self._end(_strays((await self.call("CLIENT", "LIST")).splitlines(), number))
 
     async def _end(self, clients: Sequence[bytes]) -> int:
         for client in clients:
@@ -153,11 +154,11 @@ class RedisAdmin:
         return len(clients)
 
 
-def _strays(clients: bytes, number: int) -> list[bytes]:
-    """The ids of those in ``CLIENT LIST`` that are on ``number`` and not the framework's own."""
+def _strays(clients: Sequence[bytes], number: int) -> list[bytes]:
+    """The ids of those lines of ``CLIENT LIST`` that are on ``number`` and not the framework's own."""
     here, ours = b" db=%d " % number, b" name=%s" % MARK.encode()
-    lines = [line for line in clients.splitlines() if here in line and ours not in line]
-    return [line.partition(b" ")[0].removeprefix(b"id=") for line in lines]
+    found = [line for line in clients if here in line and ours not in line]
+    return [line.partition(b" ")[0].removeprefix(b"id=") for line in found]
 
 
 async def count_databases(admin: RedisAdmin) -> int:
