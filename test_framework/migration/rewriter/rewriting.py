@@ -209,13 +209,18 @@ class _File:
         if good:
             fixtures = {name for plan in good for name in plan.local_fixtures}
             text = finished(text, self.tree, fixtures, anyio="mark.anyio" in self.source)
+        marked = len(notes)
+        left = [] if notes else _mocks_of_ours(text, self.context.name)
+        notes += [
+            f"line {use.line}: this mock seems to stand in for {use.category.value}, and stays" for use in left[:1]
+        ]
         return replace(
             self.plain,
             text=text,
             changed=text != self.source,
             rewritten=len(good),
-            marked=len(notes),
-            complete=not notes and not _mocks_of_ours(text, self.context.name),
+            marked=marked,
+            complete=not notes,
             notes=tuple(notes),
         )
 
@@ -262,13 +267,12 @@ _GIVES = {
 }
 
 
-def _mocks_of_ours(text: str, name: str) -> bool:
-    """Whether the scanner still sees a mock of a service."""
+def _mocks_of_ours(text: str, name: str) -> list[MockUse]:
+    """The mocks of a service that the scanner still sees."""
     from test_framework.migration.scanner import scan_source
 
-    return any(
-        use.category in _SERVICES and not use.kind.startswith("monkeypatch") for use in scan_source(text, name).uses
-    )
+    uses = scan_source(text, name).uses
+    return [use for use in uses if use.category in _SERVICES and not use.kind.startswith("monkeypatch")]
 
 
 def _scopes(tree: ast.Module) -> Iterator[tuple[str, Function]]:
