@@ -63,9 +63,18 @@ install_compose() {
     docker compose version >/dev/null || die "the Compose plugin does not run"
 }
 
+# A run that was killed, or a machine that lost power, leaves our directory behind, and whatever it names.
+clear_leftovers() {
+    [ -e "$ENGINE_RUN" ] || return 0
+    if [ ! -d "$ENGINE_RUN" ] || { [ ! -e "$ENGINE_RUN/data-root" ] && [ -n "$(ls -A "$ENGINE_RUN")" ]; }; then
+        die "$ENGINE_RUN is in the way and not ours: remove it, or name another directory in TEST_ENGINE_RUN_DIR"
+    fi
+    say "clearing away what an engine left that was killed"
+    stop_ours
+}
+
 start_daemon() {
     local data
-    mkdir -p "$(dirname "$ENGINE_RUN")"
     mkdir -m 700 "$ENGINE_RUN"
     if [ -n "$ENGINE_CACHE" ]; then
         data="$ENGINE_CACHE/data"
@@ -80,7 +89,7 @@ start_daemon() {
     iptables-save 2>/dev/null | grep '^:FORWARD' >"$ENGINE_RUN/forward-policy" || true
     say "starting dockerd, log $ENGINE_RUN/dockerd.log"
     setsid dockerd --host "$SOCKET" --data-root "$data" --exec-root "$ENGINE_RUN/exec" \
-        --pidfile "$ENGINE_RUN/dockerd.pid" --log-level warn </dev/null >"$ENGINE_RUN/dockerd.log" 2>&1 &
+        --pidfile "$ENGINE_RUN/dockerd.pid" --log-level warn </dev/null >"$ENGINE_RUN/dockerd.log" 2>&1 9>&- &
     echo $! >"$ENGINE_RUN/started.pid"
     local tries=0
     until answers_at_ours; do
@@ -112,6 +121,10 @@ shrink_cache() {
 }
 
 start() {
+    # Two that start at once: the second finds the engine of the first. A lock of the directory itself leaves no file.
+    mkdir -p "$(dirname "$ENGINE_RUN")"
+    exec 9<"$(dirname "$ENGINE_RUN")"
+    flock 9
     if answers; then
         say "an engine already answers; using it"
     elif answers_at_ours; then
@@ -121,6 +134,7 @@ start() {
         [ "$(id -u)" -eq 0 ] || die "starting an engine needs root"
         command -v apt-get >/dev/null || die "this is no Debian machine: start a Docker engine by other means"
         install_engine
+        clear_leftovers
         start_daemon
         export DOCKER_HOST="$SOCKET"
     fi
@@ -194,7 +208,7 @@ remove_network() {
     done
     # Everybody else's rules stay. Ours name a bridge or a chain of Docker's, or send a container back to itself.
     if command -v iptables-save >/dev/null; then
-        iptables-save | grep -viE 'docker|br-[0-9a-f]{12}|-s ([0-9.]+/32) -d \1 .*MASQUERADE' |
+        iptables-save | sed -E '/docker|br-[0-9a-f]{12}|-s ([0-9.]+\/32) -d \1 .*MASQUERADE/Id' |
             sed "s/^:FORWARD .*/$(cat "$ENGINE_RUN/forward-policy" 2>/dev/null | head -n 1 | grep . || echo ':FORWARD ACCEPT [0:0]')/" |
             iptables-restore || say "some packet filter rules could not be removed"
     fi
