@@ -59,13 +59,14 @@ class NumberAllocator:
         self._dirty: deque[int] = deque()
         self._lingering = False
         self._cleaning = asyncio.Lock()
+        self._closing = False
 
     @property
     def _owner(self) -> str:
         return str(self._ledger.session)
 
     async def warm(self) -> None:
-        while len(self._owned) < self._share and (number := await self._claim()) is not None:
+        while not self._closing and len(self._owned) < self._share and (number := await self._claim()) is not None:
             self._clean.append(number)
 
     def at_once(self) -> Grant | None:
@@ -189,6 +190,7 @@ class NumberAllocator:
         ]
 
     async def close(self) -> None:
+        self._closing = True  # else what is freed here would be claimed again, for ever
         await self._clean_up()
         while self._clean:
             number = self._clean.pop()
