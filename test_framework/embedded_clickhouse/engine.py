@@ -144,7 +144,7 @@ class Engine:
                 fix="one process per data directory: stop the other one or choose another --path",
             ) from error
         self.version = self.text("SELECT version()")
-        self.timezone = self.text("SELECT serverTimezone()")
+        self.timezone = self.text("SELECT timezone()")
         self.display_name = self.text("SELECT displayName()")
         self.marker = MARKER
         # The short read of a list that never changes; asking for it per request would cost milliseconds.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from test_framework.embedded_clickhouse.rewrite import without_client
 
-__all__ = ["ENGINE_ERRORS", "SYNTAX_ERROR", "ClickHouseError", "http_status", "translate"]
+__all__ = ["ENGINE_ERRORS", "READONLY", "SYNTAX_ERROR", "ClickHouseError", "http_status", "translate"]
 
-SYNTAX_ERROR = 62
+READONLY, SYNTAX_ERROR = 164, 62
 
 _TEXT = re.compile(r"Code: (\d+)\. DB::Exception: (.*)", re.DOTALL)
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]+)\)\s*\Z")

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from test_framework.embedded_clickhouse.assignments import assignments
 from test_framework.embedded_clickhouse.errors import ClickHouseError
-from test_framework.embedded_clickhouse.lexer import (
-    HEREDOC,
-    QUOTED,
-    STRING,
-    WORD,
-    Token,
-    identifier_text,
-    string_value,
-    tokens,
-)
 
 __all__ = ["check_file_settings"]
 
@@ -34,28 +25,9 @@ def check_file_settings(sql: bytes, settings: Mapping[str, str], *, files: Path)
         if (value := settings.get(name.decode())) and not (inline and name == b"format_schema"):
             _check(name, value, files)
     if any(name in sql for name in _NAMES):
-        for name, found in _assignments(sql):
+        for name, found in assignments(sql, _NAMES):
             if not (inline and name == b"format_schema"):
                 _check(name, found, files)
-
-
-def _assignments(sql: bytes) -> Iterator[tuple[bytes, str | None]]:
-    """Name and value of each ``name = value`` of these settings; no value where it is no literal."""
-    before: list[bytes] = [b"", b""]
-    for token in tokens(sql):
-        if before[1] == b"=" and before[0] in _NAMES:
-            yield before[0], _text(sql, token)
-        before = [before[1], _name(sql, token)]
-
-
-def _name(sql: bytes, token: Token) -> bytes:
-    return identifier_text(sql, token) if token[0] in (WORD, QUOTED) else sql[token[1] : token[2]]
-
-
-def _text(sql: bytes, token: Token) -> str | None:
-    if token[0] not in (STRING, HEREDOC):
-        return None
-    return string_value(sql, token).decode("utf-8", "surrogateescape")
 
 
 def _check(name: bytes, value: str | None, files: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from test_framework.embedded_clickhouse.asked_headers import asked_headers
 from test_framework.embedded_clickhouse.bodies import StatementBody, body_pieces, read_statement
 from test_framework.embedded_clickhouse.compression import request_decoders, response_encoder
 from test_framework.embedded_clickhouse.decompression import EncodingError
@@ -21,14 +22,13 @@ from test_framework.embedded_clickhouse.multipart import ExternalTable, read_mul
 from test_framework.embedded_clickhouse.options import Options
 from test_framework.embedded_clickhouse.pipes import PipePool
 from test_framework.embedded_clickhouse.plan import Planner
-from test_framework.embedded_clickhouse.positions import located
+from test_framework.embedded_clickhouse.positions import check_size, located
 from test_framework.embedded_clickhouse.query_log import ClientInfo, QueryLog
 from test_framework.embedded_clickhouse.registry import Registry
 from test_framework.embedded_clickhouse.replies import (
-    HOLD_SECONDS,
-    PROGRESS_SECONDS,
     Reply,
     error_reply,
+    patience,
     send_result,
 )
 from test_framework.embedded_clickhouse.reply_headers import ReplyHeaders
@@ -158,7 +158,10 @@ class QueryHandler:
         output = self.planner.output_format(statement, query) if statement.has_output else ""
         encoder, headers = response_encoder(request.headers, query)
         if query.flag("add_http_cors_header") and request.headers.get("Origin"):
-            headers = {**headers, "Access-Control-Allow-Origin": "*"}
+            headers["Access-Control-Allow-Origin"] = "*"
+        hold = max(query.number("buffer_size", 0), query.number("http_response_buffer_size", 0))
+        zone = job.session.timezone if job.session else ""
+        headers |= asked_headers(job.text, job.settings, timezone=zone)
         return Reply(
             headers=self.headers,
             query_id=query.query_id,
@@ -168,8 +171,8 @@ class QueryHandler:
             encoder=encoder,
             executor=self.executor,
             whole=query.flag("wait_end_of_query") or query.flag("http_wait_end_of_query"),
-            patience=PROGRESS_SECONDS if query.flag("send_progress_in_http_headers") else HOLD_SECONDS,
-            hold=max(query.number("buffer_size", 0), query.number("http_response_buffer_size", 0)),
+            patience=patience(hold, compressed=encoder is not None, progress=job.wants_progress),
+            hold=hold,
             spool=self.spool,
         )
 
@@ -213,7 +216,14 @@ def _job(query: QueryRequest, user: str, statement: Statement, *, session: Sessi
     readonly = int(level) if level in ("1", "2") else 0
     if query.readonly and not readonly:
         readonly = 2
-    sql = statement.insert.head if statement.insert and not statement.insert.has_select else statement.text
+    insert = statement.insert
+    if insert and insert.data_offset is not None and "max_query_size" in settings:
+        # The engine would count words of its own with the statement.
+        check_size(statement, query.number("max_query_size", 0))
+        del settings["max_query_size"]
+    sql = insert.head if insert and not insert.has_select else statement.text
+    # A server takes the statement and its data apart where the data begins.
+    text = statement.source[statement.start : insert.data_offset] if insert and insert.data_offset else statement.text
     return Job(
         query.query_id,
         user,
@@ -222,7 +232,7 @@ def _job(query: QueryRequest, user: str, statement: Statement, *, session: Sessi
         settings,
         query.params,
         sql=sql,
-        text=statement.text,
+        text=text,
         session=session,
         bare=session is not None and statement.kind is Kind.COMMAND and statement.verb in ("SET", "USE"),
         verb=statement.verb,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
-from test_framework.embedded_clickhouse.errors import ClickHouseError
+from test_framework.embedded_clickhouse.errors import READONLY, ClickHouseError
 from test_framework.embedded_clickhouse.multipart import ExternalTable
 from test_framework.embedded_clickhouse.sessions import Session
 from test_framework.embedded_clickhouse.settings import connect_with, quote_identifier, set_statement
@@ -26,6 +26,7 @@ _PROGRESS = (
 class Stats:
     """What the summary header and the query log report."""
 
+    total_rows: int = 0
     read_rows: int = 0
     read_bytes: int = 0
     written_rows: int = 0
@@ -37,6 +38,7 @@ class Stats:
     def add_read(self, result: QueryResult) -> None:
         """Add what a select read."""
         self.read_rows += result.storage_rows_read()
+        self.total_rows = self.read_rows
         self.read_bytes += result.storage_bytes_read()
 
     def set_written(self, result: QueryResult) -> None:
@@ -88,11 +90,16 @@ class Job:
             RuntimeError: the engine's error, for example an unknown setting or database.
             ClickHouseError: the statement is not allowed to this request.
         """
+        readonly, self.readonly = self.readonly, 0 if self.externals and self.session is None else self.readonly
         connection = self.connection = self._connect(engine)
         for role in self.roles:
             connection.query(f"SET ROLE {quote_identifier(role)}")
         for table in self.externals:
             table.create(connection)
+        if readonly != self.readonly:
+            # Who may only read may still bring tables along.
+            self.readonly = readonly
+            connection.query(f"SET readonly = {readonly}")
         self._set_odd_params(connection)
         if self.wants_progress:
             connection.set_progress_callback(self._note_progress)
@@ -100,7 +107,9 @@ class Job:
 
     def _note_progress(self, values: Mapping[str, int]) -> None:
         """Called by the engine every tenth of a second."""
-        self.progress.append("{" + ",".join(f'"{name}":"{values[name]}"' for name in _PROGRESS if name in values) + "}")
+        self.progress.append(
+            "{" + ",".join(f'"{name}":"{values[name]}"' for name in _PROGRESS if values.get(name)) + "}"
+        )
 
     def _set_odd_params(self, connection: Connection) -> None:
         """Values that are not UTF-8 cannot be handed over as text; a statement takes any bytes."""
@@ -120,6 +129,7 @@ class Job:
             connection = self.session.prepare(
                 engine, database=self.database, settings=self.settings, marker=self.marker
             )
+        self.marker = self.session.marker
         if self.readonly:
             self._hold_to_reading(connection)
         return connection
@@ -129,7 +139,7 @@ class Job:
         if self.readonly == 2 and self.verb in ("SET", "USE"):
             return
         if connection.classify_query(self.sql)["query_class"].name != "READ_ONLY":
-            raise ClickHouseError(164, "READONLY", "default: Cannot execute query in readonly mode")
+            raise ClickHouseError(READONLY, "READONLY", "default: Cannot execute query in readonly mode")
 
     def finish(self) -> None:
         """Stop the clock, once."""

@@ -90,7 +90,7 @@ class Planner:
 
     def source(self, job: Job, body: StatementBody, query: QueryRequest) -> Source:
         """Where the bytes of the answer come from. The query starts with this call or at the first read."""
-        hops = Hops(self.executor, partial(self.registry.kill, job.marker))
+        hops = Hops(self.executor, lambda: self.registry.kill(job.marker))
         insert = body.statement.insert
         if insert is not None and insert.data_offset is not None:
             data_format = query.input_format or insert.format or query.default_format or "TabSeparated"
@@ -134,6 +134,8 @@ class Planner:
                     result = self._query(connection, job, sql, name, plain=plain)
                 if statement.kind is Kind.BROKEN or statement.verb in _NOT_SQL:
                     raise _not_sql(statement)
+                if job.bare and job.session is not None and b"session_timezone" in sql:
+                    job.session.note_timezone(connection)
                 job.stats.add_read(result)
                 if statement.kind is Kind.INSERT:
                     job.stats.set_written(result)

@@ -8,7 +8,7 @@ from test_framework.embedded_clickhouse.errors import SYNTAX_ERROR, ClickHouseEr
 from test_framework.embedded_clickhouse.lexer import tokens
 from test_framework.embedded_clickhouse.statement import Statement
 
-__all__ = ["empty_query", "located", "second_statement"]
+__all__ = ["check_size", "empty_query", "located", "second_statement"]
 
 _UNMATCHED = re.compile(r"(Unmatched parentheses: )(.*)", re.DOTALL)
 _AT = re.compile(r"(?<= at position )\d+")
@@ -39,6 +39,24 @@ def _line(source: bytes, at: int) -> str:
         return ""
     line, before = source.count(b"\n", 0, at) + 1, source.rfind(b"\n", 0, at)
     return f" (line {line}, col {at - before})"
+
+
+def check_size(statement: Statement, limit: int) -> None:
+    """Refuse the statement of an INSERT, without its data, that is longer than ``limit`` bytes; 0 for no limit.
+
+    Raises:
+        ClickHouseError: SYNTAX_ERROR, as a server's parser that sees no more than that of it.
+    """
+    if not 0 < limit < statement.end - statement.start:
+        return
+    at = next(token for token in tokens(statement.source, statement.start) if token[2] - statement.start > limit)[1]
+    word = statement.source[at : statement.end].decode("utf-8", "replace")
+    raise ClickHouseError(
+        SYNTAX_ERROR,
+        "SYNTAX_ERROR",
+        "Max query size exceeded (can be increased with the `max_query_size` setting): "
+        f"Syntax error: failed at position {at + 1}{_line(statement.source, at)}: {word[:_SHOWN]}. ",
+    )
 
 
 def empty_query() -> ClickHouseError:

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -22,16 +22,32 @@ from test_framework.embedded_clickhouse.reply_headers import ReplyHeaders, conte
 from test_framework.embedded_clickhouse.results import Source
 from test_framework.embedded_clickhouse.transfer import Piece, Sink, Transfer
 
-__all__ = ["Reply", "error_reply", "send_result"]
+__all__ = ["Reply", "error_reply", "patience", "send_result"]
 
 #: What a server keeps before the first byte goes out: an error before that is a clean error with its own status.
 HOLD_BYTES = 1 << 20
-#: And for how long. A server that reports progress in headers has begun its answer with the first report.
-HOLD_SECONDS = 2.0
-PROGRESS_SECONDS = 0.05
+#: And for how long. A server sends each block that it has; what is compressed waits until there is enough of it. One
+#: that reports progress in headers has begun its answer with the first report.
+_BLOCK_SECONDS = 0.005
+_COMPRESSED_SECONDS = 2.0
+_PROGRESS_SECONDS = 0.05
 _chance = Chance()
 _SPOOL_AFTER = 16 << 20
 _LARGE = 1 << 16
+
+
+def patience(hold: int, *, compressed: bool, progress: bool) -> float:
+    """Seconds the first bytes of an answer are kept at most.
+
+    Args:
+        hold: bytes that the client wants to be kept; more than a server keeps by itself are kept as long as it takes.
+        progress: the client wants progress in headers.
+    """
+    if hold > HOLD_BYTES:
+        return float("inf")
+    if progress:
+        return _PROGRESS_SECONDS
+    return _COMPRESSED_SECONDS if compressed else _BLOCK_SECONDS
 
 
 def error_reply(error: ClickHouseError, headers: ReplyHeaders, query_id: str) -> web.Response:
@@ -74,15 +90,21 @@ class Reply:
 
     def all_headers(self, tag: str) -> LooseHeaders:
         """The headers, with the summary of what is known now and all progress up to now."""
-        headers = {**self.headers.common(self.query_id), "X-ClickHouse-Exception-Tag": tag, **self.extra}
+        headers = {**self.headers.common(self.query_id), "X-ClickHouse-Exception-Tag": tag}
         if self.format:
             headers["X-ClickHouse-Format"] = self.format
             headers["Content-Type"] = content_type(self.format)
         headers["X-ClickHouse-Summary"] = summary(self.job.stats)
+        headers.update(self.extra)
         if not self.job.progress:
             return headers
         progress = [("X-ClickHouse-Progress", text) for text in self.job.progress]
         return [*headers.items(), *progress]
+
+    def uncompressed(self) -> Reply:
+        """The same for a body without bytes, of which there is nothing to compress."""
+        extra = {name: value for name, value in self.extra.items() if name != "Content-Encoding"}
+        return replace(self, encoder=None, extra=extra)
 
     async def encode(self, data: Piece) -> Piece:
         """Compress a piece; a large one in a worker thread, since others wait for the event loop."""
@@ -159,16 +181,22 @@ class _Encoding:
 
 async def _hold_back(source: Source, reply: Reply, held: _Held) -> bool:
     """Read up to the limit of what is held back; whether that was all."""
-    limit, deadline = reply.hold or HOLD_BYTES, 0.0
-    while True:
-        pieces = await source.read()
-        if not pieces:
-            return True
+    limit = reply.hold or HOLD_BYTES
+    pieces = await source.read()
+    deadline = time.monotonic() + reply.patience
+    while pieces:
         held.add(pieces)
-        now = time.monotonic()
-        deadline = deadline or now + reply.patience
-        if held.size >= limit or now > deadline:
+        if held.size >= limit:
             return False
+        if source.idle or reply.whole:
+            pieces = await source.read()
+            continue
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                pieces = await source.read()
+        except TimeoutError:
+            return False
+    return True
 
 
 async def send_result(
@@ -185,6 +213,8 @@ async def send_result(
     held = _Held(reply)
     if await _hold_back(source, reply, held):
         reply.job.stats.result_bytes = reply.job.stats.result_bytes or held.size
+        if not held.size:
+            reply = reply.uncompressed()
         body: Piece = b"".join(held.pieces)
         if reply.encoder is not None:
             body = bytes(await reply.encode(body)) + reply.encoded_end()

@@ -83,9 +83,8 @@ class ReplyHeaders:
 
 def summary(stats: Stats) -> str:
     """The X-ClickHouse-Summary header; all values are strings, as in a server's."""
-    total = 0 if stats.written_rows else stats.read_rows
     return (
         f'{{"read_rows":"{stats.read_rows}","read_bytes":"{stats.read_bytes}","written_rows":"{stats.written_rows}",'
-        f'"written_bytes":"{stats.written_bytes}","total_rows_to_read":"{total}","result_rows":"{stats.result_rows}",'
+        f'"written_bytes":"{stats.written_bytes}","total_rows_to_read":"{stats.total_rows}","result_rows":"{stats.result_rows}",'
         f'"result_bytes":"{stats.result_bytes}","elapsed_ns":"{stats.elapsed_ns}","memory_usage":"0"}}'
     )

@@ -18,7 +18,7 @@ from test_framework.embedded_clickhouse.transfer import Piece, Sink
 __all__ = ["BufferedSource", "DocumentSource", "NativeSource", "Source"]
 
 _CHUNK = 1 << 20
-_HOP_SECONDS = 0.05
+_HOP_SECONDS = 0.005
 _SMALL_SECONDS = 0.002
 
 
@@ -31,6 +31,8 @@ class Source(Protocol):
 
     async def read(self) -> Sequence[Piece]:
         """The next pieces, none at the end, valid until the next call; read-only ones until ``pour`` or ``close``.
+
+        May be cancelled when a piece was read before, and called again.
 
         Raises:
             RuntimeError, UnicodeDecodeError: the engine's error, at any piece.
@@ -203,19 +205,30 @@ class NativeSource:
         self._ended = False
         #: what ``read`` gave out, whose memory must stay
         self._kept: list[NativeBlock] = []
+        self._reading: Call[list[Piece]] | None = None
 
     @property
     def idle(self) -> bool:
         return self._ended and not self._hops.busy
 
     async def read(self) -> Sequence[Piece]:
-        return () if self._ended else await self._hops.run(self._fetch)
+        if self._reading is None:
+            if self._ended:
+                return ()
+            self._reading = self._hops.begin(self._fetch)
+        await self._reading.wait()
+        reading, self._reading = self._reading, None
+        return reading.result()
 
     async def pour(self, sink: Sink, first: Sequence[Piece]) -> None:
+        if self._reading is not None:
+            # Nobody has waited for it to its end: meanwhile the client gets what there is.
+            await self._hops.beside(partial(sink.write, first)).ended()
+            first = await self.read()
         await self._hops.run(partial(self._pour, sink, first))
 
     def _fetch(self) -> list[Piece]:
-        """Blocks up to a megabyte or 50 ms; for a small result this is all of it."""
+        """Blocks up to a megabyte or 5 ms; for a small result this is all of it."""
         pieces: list[Piece] = []
         size, deadline = 0, time.perf_counter() + _HOP_SECONDS
         while size < _CHUNK and (time.perf_counter() < deadline or not pieces):

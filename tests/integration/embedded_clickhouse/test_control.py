@@ -245,6 +245,7 @@ async def test_the_query_log_tells_what_ran(client: Client, table: str) -> None:
     assert rows[2]["read_rows"] in (2, "2")
     assert (rows[2]["log_comment"], rows[2]["t"], rows[3]["exception_code"]) == ("mine", "1", 47)
     assert all(row["user"] == client.server.user for row in rows)
+    assert rows[1]["query"] == f"INSERT INTO {table} VALUES "
     assert rows[2]["query"] == f"SELECT * FROM {table}"
     starts = f"SELECT count() FROM system.query_log WHERE query_id IN {tuple(ids)} AND type = 'QueryStart'"
     assert await client.text(starts) == "3\n"

@@ -276,6 +276,47 @@ async def test_the_headers_of_a_server_are_there(client: Client) -> None:
     assert int(summary["elapsed_ns"]) > 0
 
 
+@pytest.mark.parametrize(
+    ("sql", "url"),
+    [
+        ("SELECT 1", {"session_timezone": "Africa/Cairo"}),
+        ("SELECT 1 SETTINGS session_timezone = 'Africa/Cairo'", {"session_timezone": "Europe/Berlin"}),
+    ],
+)
+async def test_the_time_zone_in_the_headers_is_the_one_of_the_query(
+    client: Client, sql: str, url: dict[str, str]
+) -> None:
+    assert (await client.send(sql, **url)).headers["X-ClickHouse-Timezone"] == "Africa/Cairo"
+    assert (await client.send("SELECT 1")).headers["X-ClickHouse-Timezone"] != "Africa/Cairo"
+
+
+@pytest.mark.parametrize("place", ["url", "statement"])
+async def test_a_client_adds_headers_to_its_answer(client: Client, place: str) -> None:
+    wanted = "{'X-Mine': 'a, \"b\"', 'Content-Type': 'image/png'}"
+    if place == "url":
+        reply = await client.send("SELECT 1", http_response_headers=wanted)
+    else:
+        reply = await client.send(f"SELECT 1 SETTINGS http_response_headers = $${wanted}$$")
+    assert reply.headers["X-Mine"] == 'a, "b"'
+    assert reply.headers["Content-Type"] == "image/png"
+
+
+@pytest.mark.parametrize("wanted", ["{'X-Mine': 'a\\nX-Other: b'}", "{'X Mine': 'a'}", "{'X\\rMine': 'a'}"])
+async def test_what_cannot_be_a_header_is_refused(client: Client, wanted: str) -> None:
+    reply = await client.send("SELECT 1", http_response_headers=wanted)
+    assert (reply.status, reply.headers["X-ClickHouse-Exception-Code"]) == (400, "36")
+
+
+@pytest.mark.parametrize("readonly", [1, 2])
+async def test_who_may_only_read_brings_tables_along(client: Client, readonly: int) -> None:
+    form = aiohttp.FormData()
+    form.add_field("e", b"7\n", filename="e.tsv")
+    login = {"X-ClickHouse-User": USER, "X-ClickHouse-Key": PASSWORD}
+    url = {"query": "SELECT a, getSetting('readonly') FROM e", "e_structure": "a Int8", "readonly": str(readonly)}
+    async with client.session.post(client.server.url, params=url, data=form, headers=login) as response:
+        assert await response.text() == f"7\t{readonly}\n"
+
+
 async def test_a_statement_without_output_names_no_format(client: Client, table: str) -> None:
     reply = await client.send(f"CREATE TABLE {table} (a Int8) ENGINE = Memory")
     assert reply.status == 200

@@ -59,6 +59,23 @@ async def test_the_summary_of_an_insert_counts_its_rows(client: Client, numbers:
     assert json.loads(reply.headers["X-ClickHouse-Summary"])["written_rows"] == "3"
 
 
+async def test_the_summary_of_an_insert_from_a_select_knows_how_many_rows_there_were(
+    client: Client, numbers: str
+) -> None:
+    reply = await client.send(f"INSERT INTO {numbers} SELECT number FROM numbers(5)")
+    summary = json.loads(reply.headers["X-ClickHouse-Summary"])
+    assert (summary["written_rows"], summary["total_rows_to_read"]) == ("5", "5")
+
+
+async def test_the_size_of_a_query_is_that_of_the_insert_without_its_data(client: Client, numbers: str) -> None:
+    sql = f"INSERT INTO {numbers} VALUES"
+    data = ",".join(f"({number})" for number in range(99))
+    assert await client.text(f"{sql} {data}", max_query_size=len(sql)) == ""
+    reply = await client.send(f"{sql} {data}", max_query_size=len(sql) - 1)
+    assert (reply.status, "Max query size exceeded" in reply.text) == (400, True)
+    assert await count(client, numbers) == 99
+
+
 @pytest.mark.parametrize("format", ["CSV", "TabSeparated", "JSONEachRow", "RowBinary", "Native"])
 async def test_data_that_looks_like_sql_is_never_run(client: Client, table: str, format: str) -> None:
     victim = f"{table}_victim"

@@ -42,6 +42,13 @@ async def test_an_answer_is_not_encoded_unasked(client: Client) -> None:
     assert reply.text == "1\n"
 
 
+@pytest.mark.parametrize("sql", ["SELECT 1 LIMIT 0", "SELECT 1 FROM numbers(9) WHERE 0", "SET max_threads = 1"])
+async def test_an_answer_without_a_byte_is_not_encoded(client: Client, sql: str) -> None:
+    reply = await client.send(sql, enable_http_compression=1, headers={"Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in reply.headers
+    assert reply.body == b""
+
+
 @pytest.mark.parametrize("rows", [1, 500_000])
 async def test_compress_puts_the_answer_into_clickhouse_blocks(client: Client, rows: int) -> None:
     sql = f"SELECT number FROM numbers({rows}) FORMAT CSV"

@@ -54,6 +54,21 @@ async def test_readonly_in_a_session_holds_for_its_request_only(client: Client, 
     assert await client.text(create, session_id=session) == ""
 
 
+async def test_a_session_that_chose_to_read_alone_goes_on_reading(client: Client, session: str, table: str) -> None:
+    await client.text("SET readonly = 1", session_id=session)
+    assert await client.text("SELECT number FROM numbers(2)", session_id=session) == "0\n1\n"
+    for sql, url in ((f"CREATE TABLE {table} (a Int8) ENGINE = Memory", {}), ("SELECT 1", {"max_threads": 1})):
+        reply = await client.send(sql, session_id=session, **url)
+        assert reply.headers["X-ClickHouse-Exception-Code"] == "164"
+    assert await client.text("SELECT 1", session_id=session) == "1\n"
+
+
+async def test_a_session_keeps_its_time_zone(client: Client, session: str) -> None:
+    await client.text("SET session_timezone = 'America/Denver'", session_id=session)
+    reply = await client.send("SELECT timezone()", session_id=session)
+    assert (reply.text, reply.headers["X-ClickHouse-Timezone"]) == ("America/Denver\n", "America/Denver")
+
+
 async def test_a_session_in_use_is_locked(client: Client, session: str) -> None:
     slow = asyncio.create_task(client.text("SELECT sleep(1)", session_id=session))
     while "sleep(1)" not in await client.text("SELECT query FROM system.processes"):
