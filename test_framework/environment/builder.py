@@ -73,7 +73,11 @@ class Builder:
         from test_framework.services.clickhouse.isolation import ClickHouseClones
 
         clones = ClickHouseClones(
-            self._endpoints.clickhouse, ledger, limit=self._creators + 1, timeout=self._options.statement_timeout
+            self._endpoints.clickhouse,
+            ledger,
+            limit=self._creators + 1,
+            timeout=self._options.statement_timeout,
+            workers=self._identity.workers,
         )
         return self._pool(clones)
 

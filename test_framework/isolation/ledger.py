@@ -101,6 +101,11 @@ class Clones(Protocol):
         """Whether :meth:`adopt` works."""
         ...
 
+    @property
+    def together(self) -> int:
+        """How many :meth:`restore` at once for little more than one of them costs."""
+        ...
+
     async def template(self) -> str:
         """What is copied now. Raises ``ServiceUnavailable`` when nothing is seeded."""
         ...

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 from test_framework.errors import FrameworkError
 from test_framework.isolation.ledger import Clones, State
+from test_framework.isolation.returns import Returns
 from test_framework.isolation.shelf import Shelf
 from test_framework.isolation.values import Grant
 from test_framework.isolation.waiters import Waiters, too_late
@@ -23,7 +23,7 @@ __all__ = ["ClonePool"]
 
 # What was made and not written to is cheaper to keep than to make again, so the pool may grow by a few.
 _SURPLUS = 2
-# What a worker keeps for its next tests, apart from the pool: one is used while another is put back.
+# What a worker keeps for its next tests, apart from the pool: some are used while as many are put back.
 _RESERVED = 2
 # After a failed creation nobody is served better by failing again at once.
 _PAUSE = 0.5
@@ -52,19 +52,14 @@ class ClonePool:
         self._reuse = reuse_untouched
         self._report = report
         self._reserved = Shelf(clones.ledger)
+        self._returns = Returns(self._take_back, self._spawn, together=clones.together, backlog=backlog)
         self._reserving = False
-        self._waiting = Waiters(self._hand_back)  # for the next one that is made
-        self._hoping = Waiters(self._hand_back)  # for the next one that is put back
-        self._coming = 0  # those that may be put back in a moment
-        self._returning: asyncio.Queue[str] = asyncio.Queue()
-        self._backlog = backlog
-        self._room = asyncio.Event()
-        self._room.set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = Waiters(self._returns.add)  # for the next one that is made
+        self._hoping = Waiters(self._returns.add)  # for the next one that is put back
+        self._tasks: set[asyncio.Future[None]] = set()
         self._creating = 0
         self._full = False  # the pool, when it was last asked
         self._stuck: list[str] = []
-        self._janitor: asyncio.Task[None] | None = None
         self._closing = False
 
     async def warm(self) -> None:
@@ -79,13 +74,15 @@ class ClonePool:
             self._refill(await self._clones.template())
 
     def at_once(self) -> Grant | None:
-        if self._closing or self._waiting or not self._room.is_set():
+        if self._closing or self._waiting or not self._returns.room.is_set():
             return None
         name = self._reserved.take()
         return None if name is None else Grant(name=name, endpoint=self._clones.endpoint(name), pool_hit=True)
 
     async def settling(self, name: str) -> None:
         """The books say that it is in use, and the next one is made ready."""
+        if len(self._reserved) < _RESERVED:
+            self._returns.hurry()
         with contextlib.suppress(FrameworkError):  # it is ours anyhow
             await self._clones.ledger.move(self._clones.service, name, State.LEASED)
         await self.warm()
@@ -96,7 +93,7 @@ class ClonePool:
             return grant
         template = await self._clones.template()
         await self._wait_for_room(deadline)
-        ready = await self._take_returning(deadline) or await self._take(template, State.LEASED)
+        ready = await self._take_sooner(template, deadline)
         name = ready or await self._wait_for_new(template, deadline)
         await self.warm()
         return Grant(name=name, endpoint=self._clones.endpoint(name), pool_hit=ready is not None)
@@ -109,7 +106,8 @@ class ClonePool:
         return None if name is None else await clones.adopt(name)
 
     def _reserve(self, template: str) -> None:
-        if not (self._reserved or self._reserving or self._closing or (self._reuse and self._coming)):
+        enough = self._reuse and self._returns.coming >= self._clones.together
+        if not (self._reserved or self._reserving or self._closing or enough):
             self._reserving = True
             self._spawn(self._reserve_one(template))
 
@@ -130,14 +128,24 @@ class ClonePool:
         """Databases that wait to be dropped take memory; those who ask for more are slowed down to what is dropped."""
         try:
             async with asyncio.timeout(deadline.remaining):
-                await self._room.wait()
+                await self._returns.room.wait()
         except TimeoutError:
             raise await too_late(self._clones.ledger, self._clones.service, deadline) from None
 
+    async def _take_sooner(self, template: str, deadline: Deadline) -> str | None:
+        """From the pool, or what the last test used: whichever is ready sooner."""
+        if self._clones.renames:  # which takes longer than putting one back
+            return await self._take_returning(deadline) or await self._take(template, State.LEASED)
+        ready = await self._take(template, State.LEASED)
+        if ready is not None and self._reuse:
+            await self._clones.remember(ready)
+        return ready or await self._take_returning(deadline)
+
     async def _take_returning(self, deadline: Deadline) -> str | None:
-        """What the last test used: it is put back sooner than another one is made, or moved into."""
-        if not self._reuse or self._coming <= len(self._hoping):
+        """What the last test used: it is put back sooner than another one is made."""
+        if not self._reuse or self._returns.coming <= len(self._hoping):
             return None
+        self._returns.hurry()
         with contextlib.suppress(TimeoutError):
             return await self._hoping.wait(self._hoping.join(), deadline)
         return None
@@ -194,7 +202,8 @@ class ClonePool:
 
     async def _keep(self, name: str) -> bool:
         """For our next tests, if there is room."""
-        if len(self._reserved) >= _RESERVED or not await self._clones.ledger.move(
+        room = max(_RESERVED, self._clones.together)
+        if len(self._reserved) >= room or not await self._clones.ledger.move(
             self._clones.service, name, State.RESERVED
         ):
             return False
@@ -202,7 +211,7 @@ class ClonePool:
         return True
 
     async def _failed(self, name: str, error: FrameworkError) -> None:
-        self._hand_back(name)
+        self._returns.add(name)
         if self._waiting.fail(error):
             return
         self._report(f"a {self._clones.service} database could not be made ahead: {error}")
@@ -212,44 +221,33 @@ class ClonePool:
         if keep:
             await self._clones.ledger.move(self._clones.service, name, State.KEPT)
             return
-        self._hand_back(name)
-
-    def _hand_back(self, name: str) -> None:
-        self._returning.put_nowait(name)
-        self._coming += 1
-        if self._returning.qsize() > self._backlog:
-            self._room.clear()
-        if self._janitor is None or self._janitor.done():
-            self._janitor = self._spawn(self._clean_up())
-
-    async def _clean_up(self) -> None:
-        while not self._returning.empty():
-            name = self._returning.get_nowait()
-            try:
-                await self._take_back(name)
-            except FrameworkError as error:
-                self._stuck.append(name)
-                self._report(f"the {self._clones.service} database {name} could not be dropped yet: {error}")
-            if self._returning.qsize() <= self._backlog:
-                self._room.set()
+        self._returns.add(name)
 
     async def _take_back(self, name: str) -> None:
+        try:
+            if not await self._put_back(name):
+                await self.discard(name)
+                await self.warm()
+        except FrameworkError as error:
+            self._stuck.append(name)
+            self._report(f"the {self._clones.service} database {name} could not be dropped yet: {error}")
+
+    async def _put_back(self, name: str) -> bool:
+        """For the next test or for the pool, if it is as it was made, or can be put back exactly."""
         restored = False
         try:
             restored = self._reuse and await self._clones.restore(name)
         finally:
-            self._coming -= 1
+            self._returns.coming -= 1
             if not restored:
                 self._hoping.serve(None)
-        if restored:
-            if await self._serve(name):
-                return
-            if self._target > 0 and not self._closing and await self._keep(name):
-                return
-            if await self._offer(name):
-                return
-        await self.discard(name)
-        await self.warm()
+        if not restored:
+            return False
+        if await self._serve(name):
+            return True
+        if self._target > 0 and not self._closing and await self._keep(name):
+            return True
+        return await self._offer(name)
 
     async def _serve(self, name: str) -> bool:
         """Give what was put back to whoever waits, if it is ours still. Whether that is done."""
@@ -278,11 +276,10 @@ class ClonePool:
     async def conflicts(self) -> Sequence[str]:
         return ()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
     async def close(self) -> None:
         self._closing = True
@@ -292,8 +289,8 @@ class ClonePool:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         for name in self._reserved:
             if not await self._offer(name):
-                self._hand_back(name)
+                self._returns.add(name)
         for name in self._stuck:  # once more: the server may have recovered since
-            self._hand_back(name)
+            self._returns.add(name)
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -36,7 +36,11 @@ class ClickHouseClones:
     # Views and dictionaries name their database, so a copy keeps the name it was made with.
     renames = False
 
-    def __init__(self, endpoint: ClickHouseEndpoint, ledger: Ledger, *, limit: int, timeout: float) -> None:
+    def __init__(
+        self, endpoint: ClickHouseEndpoint, ledger: Ledger, *, limit: int, timeout: float, workers: int = 1
+    ) -> None:
+        # One question to the server tells of all of them; but what all workers keep for themselves takes memory there.
+        self.together = max(2, min(8, 16 // max(1, workers)))
         self._endpoint = endpoint
         self._timeout = timeout
         self.ledger = ledger

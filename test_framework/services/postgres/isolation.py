@@ -110,6 +110,7 @@ class PostgresClones:
 
     service = "postgres"
     renames = True
+    together = 1  # each is looked at over a connection of its own
 
     def __init__(
         self,
