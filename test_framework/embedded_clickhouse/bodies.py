@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,9 +15,10 @@ from test_framework.embedded_clickhouse.compression import BodyDecoder, decode_a
 from test_framework.embedded_clickhouse.decompression import EncodingError
 from test_framework.embedded_clickhouse.errors import ClickHouseError
 from test_framework.embedded_clickhouse.framing import FramingError
+from test_framework.embedded_clickhouse.intake import Intake
 from test_framework.embedded_clickhouse.statement import Statement, StatementReader
 
-__all__ = ["StatementBody", "body_pieces", "read_statement"]
+__all__ = ["RequestBody", "StatementBody", "body_pieces", "read_statement"]
 
 Pieces: TypeAlias = AsyncGenerator[bytes, None]
 
@@ -25,15 +26,38 @@ Pieces: TypeAlias = AsyncGenerator[bytes, None]
 _TOLD_OF = 1 << 17
 
 
-async def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, timeout: float) -> Pieces:
+class RequestBody:
+    """The decoded body as it arrives, an asynchronous iterator. To be closed before the answer."""
+
+    def __init__(self, request: web.BaseRequest, layers: list[BodyDecoder], *, timeout: float) -> None:
+        self._request = request
+        self._encoded = bool(layers)
+        self._pieces = _pieces(request, layers, timeout=timeout)
+
+    def __aiter__(self) -> Pieces:
+        return self._pieces
+
+    async def aclose(self) -> None:
+        await self._pieces.aclose()
+
+    def intake(self) -> Intake | None:
+        """For a worker thread to read on, between two pieces; ``None`` where the event loop does it as well."""
+        return None if self._encoded else Intake.of(self._request)
+
+
+def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, timeout: float) -> RequestBody:
     """The decoded body as it arrives. To be closed before the answer.
 
     Args:
         timeout: seconds to wait for each piece.
 
     Raises:
-        ClickHouseError: the body is not what its encoding says, or does not come.
+        ClickHouseError: while iterating: the body is not what its encoding says, or does not come.
     """
+    return RequestBody(request, layers, timeout=timeout)
+
+
+async def _pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, timeout: float) -> Pieces:
     content = request.content
     wake = _Wake(request)
     if not content.at_eof():
@@ -116,7 +140,7 @@ class StatementBody:
     """
 
     statement: Statement
-    rest: AsyncIterator[bytes] | None
+    rest: AsyncIterable[bytes] | None
 
     def first_data(self) -> bytes:
         """The data of an INSERT that arrived with its head."""
@@ -124,6 +148,10 @@ class StatementBody:
         if insert is None or insert.data_offset is None:
             return b""
         return self.statement.source[insert.data_offset :]
+
+    def intake(self) -> Intake | None:
+        """For a worker thread to read on, between two pieces of ``data``, where much is still to come."""
+        return self.rest.intake() if isinstance(self.rest, RequestBody) else None
 
     async def data(self) -> AsyncIterator[bytes]:
         """All data of an INSERT."""
@@ -134,7 +162,7 @@ class StatementBody:
                 yield piece
 
 
-async def read_statement(url_sql: bytes, body: AsyncIterator[bytes], *, limit: int) -> StatementBody:
+async def read_statement(url_sql: bytes, body: AsyncIterable[bytes], *, limit: int) -> StatementBody:
     """Read until the statement is known: for an INSERT its head, for anything else the end.
 
     Args:

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -83,6 +84,7 @@ class InsertSource:
             return ()
         pending: list[bytes] = []
         size = 0
+        first = self._large is None
         data_left = self._body.data()
         async for piece in data_left:
             pending.append(piece)
@@ -90,11 +92,18 @@ class InsertSource:
             if size >= _PIECE and self._large is not None:
                 self._closed = True
                 return await self._large.read(pending, data_left)
-            if size >= _PIECE:
+            if size < _PIECE and not first:
+                continue
+            first = False
+            await self._hops.wait()
+            if (intake := self._body.intake()) is not None:
+                await intake.follow(self._hops.begin(partial(self._append, chain(pending, intake.pieces()))))
+            elif size >= _PIECE:
                 # The engine parses these pieces while the next ones arrive.
-                await self._hops.wait()
                 self._hops.begin(partial(self._append, pending))
-                pending, size = [], 0
+            else:
+                continue
+            pending, size = [], 0
         await self._hops.wait()
         # A small insert is this hop alone.
         await self._hops.run(partial(self._finish, pending))
@@ -113,7 +122,7 @@ class InsertSource:
 
     # what follows runs in worker threads
 
-    def _append(self, pieces: Sequence[bytes]) -> None:
+    def _append(self, pieces: Iterable[bytes]) -> None:
         job = self._job
         if self._handle is None:
             connection = job.open(self._engine)

@@ -25,6 +25,8 @@ from tests.integration.embedded_clickhouse.conftest import Server
 
 TABLE = f"bad_{uuid.uuid4().hex[:8]}"
 ROWS = b"".join(b"%d\tx%d\n" % (number, number * 7919 % 1_000_003) for number in range(2000))
+#: So much that a thread of its own takes it from the connection.
+LARGE = ROWS * 300
 INSERT = f"/?query=INSERT+INTO+{TABLE}+FORMAT+TSV"
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -190,6 +192,10 @@ def chunk(data: bytes) -> bytes:
 
 FRAMES = {
     "longer than the body": Bad(500, 33, ROWS, INSERT, length=str(len(ROWS) + 9), ends=True, goes_on=False),
+    "longer than a large body": Bad(500, 33, LARGE, INSERT, length=str(9 << 20), ends=True, goes_on=False),
+    "of a large body, waited for in vain": Bad(
+        503, 209, LARGE, INSERT + "&http_receive_timeout=1", length=str(9 << 20), goes_on=False
+    ),
     "longer than the statement": Bad(500, 33, length="9", ends=True, goes_on=False),
     "waited for in vain": Bad(503, 209, ROWS, INSERT + "&http_receive_timeout=1", length="99999", goes_on=False),
     "shorter than the body": Bad(400, None, ROWS, INSERT, length=str(len(ROWS) - 9), goes_on=False),
@@ -273,6 +279,8 @@ CASES = {
     # rows
     "first row": Bad(400, 27, b"x\ty\n", INSERT),
     "last row": Bad(400, 27, ROWS + b"x\ty\n", INSERT),
+    "first row of many": Bad(400, 27, b"x\ty\n" + LARGE, INSERT),
+    "last row of many": Bad(400, 27, LARGE + b"x\ty\n", INSERT),
     "row of an order of its own": Bad(400, 27, b"(1, 'x') and more", f"/?query=INSERT+INTO+{TABLE}+VALUES"),
     "no Parquet": Bad(400, 117, ROWS, f"/?query=INSERT+INTO+{TABLE}+FORMAT+Parquet"),
     "no data": Bad(500, 108, b"", f"/?query=INSERT+INTO+{TABLE}+VALUES"),
