@@ -23,7 +23,7 @@ from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseE
 from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.rewrite import input_to_file, insert_from_file
-from test_framework.embedded_clickhouse.settings import set_statement
+from test_framework.embedded_clickhouse.settings import set_params
 from test_framework.embedded_clickhouse.transfer import Piece, Sink
 
 __all__ = ["FileSource", "InsertSource", "insert_source"]
@@ -127,7 +127,7 @@ class InsertSource:
         if self._handle is None:
             connection = job.open(self._engine)
             if job.params:
-                connection.query(set_statement((f"param_{key}", value) for key, value in job.params.items()))
+                connection.query(set_params(job.params))
             self._handle = connection.send_insert(job.sql, self._format)
         assert job.connection is not None
         if self._large is not None:

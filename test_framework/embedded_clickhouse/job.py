@@ -10,7 +10,7 @@ from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryR
 from test_framework.embedded_clickhouse.errors import READONLY, ClickHouseError
 from test_framework.embedded_clickhouse.multipart import ExternalTable
 from test_framework.embedded_clickhouse.sessions import Session
-from test_framework.embedded_clickhouse.settings import connect_with, quote_identifier, set_statement
+from test_framework.embedded_clickhouse.settings import connect_with, quote_identifier, set_params
 
 __all__ = ["Job", "Stats"]
 
@@ -115,7 +115,7 @@ class Job:
         """Values that are not UTF-8 cannot be handed over as text; a statement takes any bytes."""
         odd = {name: value for name, value in self.params.items() if not value.isascii() and _is_odd(value)}
         if odd:
-            connection.query(set_statement((f"param_{name}", value) for name, value in odd.items()))
+            connection.query(set_params(odd))
             self.params = {name: value for name, value in self.params.items() if name not in odd}
 
     def _connect(self, engine: Engine) -> Connection:

@@ -49,6 +49,7 @@ class NativeStream:
         revision: what the client named, 0 when it named none: then the blocks are right as they are.
         wide: make blocks of fewer rows, unless somebody has chosen their number.
         plain: runs the statement as it came, where this one is a syntax error.
+        format: of blocks that are no Native, which are right as they are.
 
     The engine leaves the zone out of ``DateTime('zone')``; DESCRIBE knows it. A second statement would end the open
     stream, so where the first block holds such a column, the columns are asked for before anything is given out, and a
@@ -63,7 +64,9 @@ class NativeStream:
         *,
         wide: bool,
         plain: Callable[[Connection], object],
+        format: str = "Native",
     ) -> None:
+        self._format = format
         self._job = job
         self._statement = statement
         self._revision = revision
@@ -121,7 +124,7 @@ class NativeStream:
 
     def _send(self, connection: Connection) -> None:
         self._ended = False
-        self._handle = connection.send_query(self._statement.text, "Native", params=self._job.params)
+        self._handle = connection.send_query(self._statement.text, self._format, params=self._job.params)
 
     def _fetch(self, connection: Connection) -> tuple[ResultMemory, int] | None:
         if self._ended:

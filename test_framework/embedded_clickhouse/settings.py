@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from test_framework.embedded_clickhouse.engine import Connection, Engine, safe_option
 from test_framework.embedded_clickhouse.errors import ClickHouseError
 
-__all__ = ["apply_settings", "connect_with", "quote_identifier", "quote_string"]
+__all__ = ["apply_settings", "connect_with", "quote_identifier", "quote_string", "set_params", "set_statement"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 _INTEGER = re.compile(r"[0-9]{1,18}\Z")
@@ -44,6 +44,12 @@ def set_statement(settings: Iterable[tuple[str, str]]) -> bytes:
     for name, value in settings:
         check_name(name)
         parts.append(f"{name}={quote_string(value)}")
+    return ("SET " + ", ".join(parts)).encode("utf-8", "surrogateescape")
+
+
+def set_params(params: Mapping[str, str]) -> bytes:
+    """One SET statement for query parameters, for statements that cannot be given them otherwise."""
+    parts = (f"{quote_identifier(f'param_{name}')}={quote_string(value)}" for name, value in params.items())
     return ("SET " + ", ".join(parts)).encode("utf-8", "surrogateescape")
 
 

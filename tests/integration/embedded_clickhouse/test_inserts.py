@@ -67,6 +67,11 @@ async def test_the_summary_of_an_insert_from_a_select_knows_how_many_rows_there_
     assert (summary["written_rows"], summary["total_rows_to_read"]) == ("5", "5")
 
 
+async def test_parameters_of_values_have_any_name(client: Client, numbers: str) -> None:
+    await client.text(f"INSERT INTO {numbers} VALUES ({{$0:UInt64}}), (8)", **{"param_$0": 7})
+    assert await client.text(f"SELECT groupArray(a) FROM {numbers}") == "[7,8]\n"
+
+
 async def test_the_size_of_a_query_is_that_of_the_insert_without_its_data(client: Client, numbers: str) -> None:
     sql = f"INSERT INTO {numbers} VALUES"
     data = ",".join(f"({number})" for number in range(99))

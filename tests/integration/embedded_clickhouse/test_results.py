@@ -59,6 +59,35 @@ async def test_compress_puts_the_answer_into_clickhouse_blocks(client: Client, r
     decoder.finish()
 
 
+ROW_WISE = ["RowBinary", "RowBinaryWithNames", "RowBinaryWithNamesAndTypes", "TSV", "TSVRaw", "CSV", "TSKV"]
+ROW_WISE += ["JSONEachRow", "JSONLines", "JSONStringsEachRow", "JSONCompactEachRow", "JSONCompactStringsEachRow"]
+
+
+@pytest.mark.parametrize("format", ROW_WISE)
+async def test_a_document_of_rows_does_not_show_its_blocks(client: Client, format: str) -> None:
+    sql = f"SELECT number AS n, 'x\ty' AS s FROM numbers(7) FORMAT {format}"
+    whole = await client.send(sql)
+    assert (await client.send(sql, max_block_size=2)).body == whole.body
+    assert (await client.send(sql, max_block_size=2, wait_end_of_query=1)).body == whole.body
+
+
+@pytest.mark.parametrize("format", ["TSV", "CSV"])
+async def test_totals_come_once_behind_all_blocks(client: Client, format: str) -> None:
+    sql = f"SELECT number % 5 AS n, count() FROM numbers(9) GROUP BY n WITH TOTALS ORDER BY n FORMAT {format}"
+    assert (await client.send(sql, max_block_size=2)).body == (await client.send(sql)).body
+    assert (await client.send(sql, max_block_size=2)).body.count(b"9") == 1
+
+
+@pytest.mark.parametrize("format", ["RowBinaryWithNamesAndTypes", "TSV", "JSONEachRow", "Native"])
+async def test_rows_reach_the_client_while_the_query_goes_on(client: Client, format: str) -> None:
+    url = {"query": f"SELECT number, sleepEachRow(0.2) FROM numbers(99) FORMAT {format}", "max_block_size": "1"}
+    async with client.session.post(client.server.url, params=url, data=b"", headers=LOGIN) as response:
+        assert response.status == 200
+        assert await response.content.readany()
+        assert not response.content.at_eof()
+        response.close()
+
+
 @pytest.mark.parametrize("format", ["TabSeparated", "CSVWithNames", "JSON", "Native", "RowBinary", "Parquet", "XML"])
 async def test_a_large_result_is_one_correct_document(client: Client, format: str, table: str) -> None:
     rows = 700_000
