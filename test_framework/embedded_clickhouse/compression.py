@@ -28,7 +28,8 @@ def request_decoders(headers: Mapping[str, str], query: QueryRequest) -> list[Bo
     names = reversed(headers.get("Content-Encoding", "").split(","))
     layers: list[BodyDecoder] = [decoder(name) for name in names if name.strip().lower() not in ("", "identity")]
     if query.flag("decompress"):
-        layers.append(BlockDecoder())
+        checked = not query.flag("http_native_compression_disable_checksumming_on_decompress")
+        layers.append(BlockDecoder(checked=checked))
     return layers
 
 

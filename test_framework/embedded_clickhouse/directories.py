@@ -14,7 +14,7 @@ from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.options import Options
 from test_framework.embedded_clickhouse.settings import quote_identifier
 from test_framework.embedded_clickhouse.system_views import create_views
-from test_framework.errors import ServiceUnavailable
+from test_framework.errors import ResourceUnavailable, ServiceUnavailable
 
 __all__ = ["Directories", "open_engine"]
 
@@ -36,9 +36,15 @@ class Directories:
         """Create what is missing; what an earlier process spooled goes.
 
         Raises:
+            ResourceUnavailable: it cannot be made.
             ServiceUnavailable: another process is using the directory.
         """
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ResourceUnavailable(
+                "the data directory cannot be made", where=str(path), cause=str(error), fix="choose another --path"
+            ) from error
         found = Directories(
             data=path / "data",
             user_files=path / "user_files",

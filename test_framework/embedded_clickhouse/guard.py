@@ -70,9 +70,9 @@ _PATH_ARGUMENT: dict[bytes, tuple[int, int]] = {
 #: These take the name of a named collection instead of a path.
 _COLLECTIONS = {b"url", b"urlcluster", b"deltalake", b"hudi", b"iceberg", b"paimon"}
 #: They run programs, or reach into the Python process that hosts the engine.
-_PROGRAMS = {b"executable_pool", b"jdbc", b"odbc", b"python"}
+_PROGRAMS = {b"jdbc", b"odbc", b"python"}
 #: They run programs that lie in a directory of their own, which the engine sees to; links and folders are not for it.
-_SCRIPTS = {b"executable", b"executablepool"}
+_SCRIPTS = {b"executable", b"executablepool", b"executable_pool"}
 _SCRIPT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?: |\Z)")
 _BEFORE_TABLE = {b"FROM", b"JOIN", b"TABLE", b"INTO", b"DESCRIBE", b"DESC", b","}
 _BEFORE_NEW_NAME = {b"TABLE", b"EXISTS", b"INTO", b"VIEW", b"DICTIONARY"}

@@ -112,6 +112,9 @@ class QueryHandler:
             session: Session | None = None
             if query.session_id:
                 session = await ending.stack.enter_async_context(self._session(user, query))
+            if query.flag("replace_running_query"):
+                wait = query.number("replace_running_query_max_wait_ms", 5000) / 1000
+                await self.registry.replace(query.query_id, wait=wait)
             marker = ending.stack.enter_context(self.registry.running(query.query_id))
             body = await self._read(request, query, ending)
             job = _job(query, user, body.statement, session=session, marker=marker)

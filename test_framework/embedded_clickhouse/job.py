@@ -144,7 +144,11 @@ class Job:
     def finish(self) -> None:
         """Stop the clock, once."""
         if not self.stats.elapsed_ns:
-            self.stats.elapsed_ns = time.perf_counter_ns() - self._clock
+            self.stats.elapsed_ns = self.lasted()
+
+    def lasted(self) -> int:
+        """Nanoseconds since it began."""
+        return time.perf_counter_ns() - self._clock
 
     def close(self) -> None:
         """Close a connection of its own; a session keeps its."""

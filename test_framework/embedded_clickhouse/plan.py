@@ -26,7 +26,7 @@ from test_framework.embedded_clickhouse.registry import Registry
 from test_framework.embedded_clickhouse.request import QueryRequest
 from test_framework.embedded_clickhouse.results import BufferedSource, DocumentSource, NativeSource, Source
 from test_framework.embedded_clickhouse.rewrite import as_client, with_outfile
-from test_framework.embedded_clickhouse.row_output import RowStream, is_row_wise
+from test_framework.embedded_clickhouse.row_output import is_row_wise, row_stream
 from test_framework.embedded_clickhouse.statement import Kind, Statement, split_statement
 from test_framework.embedded_clickhouse.system_views import with_views
 
@@ -110,7 +110,7 @@ class Planner:
             stream = NativeStream(job, statement, revision, wide=wide, plain=as_sent)
             return NativeSource(job, self.engine, hops, stream=stream)
         if not wide and not query.output_format and is_row_wise(name, statement.text, job):
-            rows = RowStream(job, statement, name, plain=as_sent)
+            rows = row_stream(job, statement, name, plain=as_sent)
             return NativeSource(job, self.engine, hops, stream=rows)
         suffix = b"" if statement.format else b"\nFORMAT " + name.encode()
         return DocumentSource(

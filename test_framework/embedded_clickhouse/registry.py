@@ -65,6 +65,25 @@ class Registry:
         finally:
             del self._running[query_id]
 
+    async def replace(self, query_id: str, *, wait: float) -> None:
+        """Kill the query of this id, if one runs, and return when it has gone.
+
+        Args:
+            wait: seconds to wait for that at most.
+
+        Raises:
+            ClickHouseError: it has not gone by then.
+        """
+        one = self._running.get(query_id)
+        if one is None:
+            return
+        try:
+            async with asyncio.timeout(wait):
+                await self._kill_until_gone([one])
+        except TimeoutError as error:
+            message = f"Query with id = {query_id} is already running and can't be stopped"
+            raise ClickHouseError(216, "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING", message) from error
+
     def marker(self, query_id: str) -> str:
         """The marker of a running query; the id itself when none of this id runs. From any thread."""
         running = self._running.get(query_id)

@@ -225,6 +225,17 @@ async def test_the_process_is_bounded_when_fifty_clients_want_all_the_memory_the
                 await asyncio.sleep(0.1)
 
 
+async def test_a_query_takes_the_place_of_another_with_its_id(client: Client) -> None:
+    query_id = str(uuid.uuid4())
+    first = asyncio.create_task(client.send("SELECT count() FROM system.numbers", query_id=query_id))
+    running = f"SELECT count() FROM system.processes WHERE query_id = '{query_id}'"
+    while await client.text(running) == "0\n":
+        await asyncio.sleep(0.01)
+    assert (await client.send("SELECT 1", query_id=query_id)).headers["X-ClickHouse-Exception-Code"] == "216"
+    assert await client.text("SELECT 1", query_id=query_id, replace_running_query=1) == "1\n"
+    assert (await first).headers["X-ClickHouse-Exception-Code"] == "394"
+
+
 async def test_the_query_log_tells_what_ran(client: Client, table: str) -> None:
     ids = [str(uuid.uuid4()) for _ in range(4)]
     await client.text(f"CREATE TABLE {table} (a Int8) ENGINE = Memory", query_id=ids[0])

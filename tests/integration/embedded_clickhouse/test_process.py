@@ -139,6 +139,14 @@ def test_a_directory_in_use_is_refused_with_a_reason(server: Server) -> None:
     assert ask(server, "SELECT 1") == "1\n"
 
 
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run("--path", str(tmp_path / "file" / "store"), "--port", "0")
+    assert result.returncode == 6
+    assert str(tmp_path / "file" / "store") in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_port_in_use_is_refused_with_a_reason(server: Server, tmp_path: Path) -> None:
     result = run("--path", str(tmp_path / "x"), "--port", str(server.port))
     assert result.returncode == 6

@@ -71,6 +71,18 @@ async def test_a_document_of_rows_does_not_show_its_blocks(client: Client, forma
     assert (await client.send(sql, max_block_size=2, wait_end_of_query=1)).body == whole.body
 
 
+async def test_rows_with_progress_say_what_was_read_and_all_else_once(client: Client) -> None:
+    sql = "SELECT number % 3 AS n FROM numbers(9) GROUP BY n WITH TOTALS ORDER BY n FORMAT JSONEachRowWithProgress"
+    lines = [json.loads(line) for line in (await client.text(sql, max_block_size=2)).splitlines()]
+    assert [row["row"]["n"] for row in lines if "row" in row] == [0, 1, 2]
+    kinds = [next(iter(line)) for line in lines]
+    assert kinds[:2] == ["progress", "meta"]
+    assert (kinds.count("meta"), kinds.count("totals")) == (1, 1)
+    read = [int(line["progress"]["read_rows"]) for line in lines if "progress" in line]
+    assert read == sorted(set(read))
+    assert read[-1] == 9
+
+
 @pytest.mark.parametrize("format", ["TSV", "CSV"])
 async def test_totals_come_once_behind_all_blocks(client: Client, format: str) -> None:
     sql = f"SELECT number % 5 AS n, count() FROM numbers(9) GROUP BY n WITH TOTALS ORDER BY n FORMAT {format}"
@@ -78,7 +90,7 @@ async def test_totals_come_once_behind_all_blocks(client: Client, format: str) -
     assert (await client.send(sql, max_block_size=2)).body.count(b"9") == 1
 
 
-@pytest.mark.parametrize("format", ["RowBinaryWithNamesAndTypes", "TSV", "JSONEachRow", "Native"])
+@pytest.mark.parametrize("format", ["RowBinaryWithNamesAndTypes", "TSV", "JSONEachRowWithProgress", "Native"])
 async def test_rows_reach_the_client_while_the_query_goes_on(client: Client, format: str) -> None:
     url = {"query": f"SELECT number, sleepEachRow(0.2) FROM numbers(99) FORMAT {format}", "max_block_size": "1"}
     async with client.session.post(client.server.url, params=url, data=b"", headers=LOGIN) as response:

@@ -52,6 +52,17 @@ async def test_a_table_can_stand_for_a_script(client: Client, table: str) -> Non
     assert await client.text(f"SELECT count() FROM {table}") == "2\n"
 
 
+@pytest.mark.usefixtures("scripts")
+async def test_a_script_of_a_pool_answers_one_query_after_another(client: Client, table: str, scripts: Path) -> None:
+    """It is told how many rows come, and tells how many it gives."""
+    answer = 'while read n; do echo $n; while [ $n -gt 0 ]; do read row; echo "p$row"; n=$((n-1)); done; done'
+    write_script(scripts, "pool.sh", answer)
+    sql = f"CREATE TABLE {table} (a String) ENGINE = ExecutablePool('pool.sh', TSV, (SELECT number FROM numbers(3)))"
+    await client.text(f"{sql} SETTINGS send_chunk_header = 1, pool_size = 1")
+    for _ in range(3):
+        assert await client.text(f"SELECT groupArray(a) FROM {table}") == "['p0','p1','p2']\n"
+
+
 async def test_programs_elsewhere_are_not_found_by_their_name(client: Client, scripts: Path) -> None:
     reply = await client.send("SELECT * FROM executable('id', 'TSV', 'a String')")
     assert reply.headers["X-ClickHouse-Exception-Code"] == "1"

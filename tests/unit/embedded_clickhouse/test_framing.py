@@ -114,3 +114,12 @@ def test_flushed_blocks_can_be_read_before_the_end() -> None:
     first = encoder.feed(b"abc") + encoder.flush()
     assert decode(first) == b"abc"
     assert decode(first + encoder.feed(b"def") + encoder.finish()) == b"abcdef"
+
+
+def test_checksums_count_unless_they_shall_not() -> None:
+    encoder = BlockEncoder("lz4")
+    block = bytearray(encoder.feed(b"SELECT 1") + encoder.finish())
+    block[:16] = b"x" * 16
+    assert b"".join(BlockDecoder(checked=False).feed(bytes(block))) == b"SELECT 1"
+    with pytest.raises(FramingError):
+        list(BlockDecoder().feed(bytes(block)))
