@@ -212,14 +212,15 @@ class NativeStack:
         """The main process of one server, by the port it listens on."""
         endpoints = self.state.endpoints
         port = getattr(endpoints, name.removeprefix("test-")).port
-        listening = []
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                # A worker that has just been forked listens for a moment, too.
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    listening.append(psutil.Process(connection.pid))
-        assert listening, f"nobody listens on the port of {name}"
-        return min(listening, key=lambda process: (process.create_time(), process.pid))
+        # A worker that has just been forked listens for a moment, too; so the eldest is the one.
+        for process in sorted(self.supervisor().children(recursive=True), key=psutil.Process.create_time):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any(
+                    each.status == psutil.CONN_LISTEN and each.laddr.port == port
+                    for each in process.net_connections("tcp")
+                ):
+                    return process
+        raise AssertionError(f"nobody listens on the port of {name}")
 
     def pids(self) -> dict[str, int]:
         """Of the servers and their supervisor; the servers' workers come and go."""
