@@ -23,9 +23,6 @@ from test_framework.errors import BackendUnavailable, ServiceUnavailable
 
 __all__ = ["Connection", "Engine", "QueryResult", "ResultMemory", "safe_option"]
 
-#: A setting without effect here. Its value marks the queries of one connection, so that they can be found and killed.
-MARKER = "stream_like_engine_insert_queue"
-
 #: Give freed memory back within half a second, by a thread of the allocator, and not only when the engine next works.
 _ALLOCATOR = "background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0"
 
@@ -146,7 +143,6 @@ class Engine:
         self.version = self.text("SELECT version()")
         self.timezone = self.text("SELECT timezone()")
         self.display_name = self.text("SELECT displayName()")
-        self.marker = MARKER
         # The short read of a list that never changes; asking for it per request would cost milliseconds.
         self.setting_names = frozenset(self.text("SELECT name FROM system.settings").split("\n"))
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO
 
 from test_framework.embedded_clickhouse.bodies import StatementBody
-from test_framework.embedded_clickhouse.engine import Engine
-from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError
+from test_framework.embedded_clickhouse.engine import Connection, Engine
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, SYNTAX_ERROR, ClickHouseError, translate
 from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.rewrite import input_to_file, insert_from_file
@@ -128,7 +128,7 @@ class InsertSource:
             connection = job.open(self._engine)
             if job.params:
                 connection.query(set_params(job.params))
-            self._handle = connection.send_insert(job.sql, self._format)
+            self._handle = self._begin(connection)
         assert job.connection is not None
         if self._large is not None:
             # What ends where the reader likes must come in one piece.
@@ -136,6 +136,17 @@ class InsertSource:
         for data in filter(None, pieces):
             self._empty = False
             job.connection.insert_append(self._handle, data)
+
+    def _begin(self, connection: Connection) -> object:
+        job = self._job
+        try:
+            return connection.send_insert(job.marked(job.sql), self._format)
+        except ENGINE_ERRORS as error:
+            if translate(error).code != SYNTAX_ERROR:
+                raise
+            # As the client sent it, for the message that the client should see.
+            connection.insert_cancel(connection.send_insert(job.sql, self._format))
+            raise
 
     def _finish(self, pieces: Sequence[bytes]) -> None:
         self._append(pieces)
@@ -204,7 +215,7 @@ class FileSource:
         job = self._job
         try:
             sql = self._statement(self._file.name)
-            job.stats.set_written(job.open(self._engine).query(sql, params=job.params))
+            job.stats.set_written(job.query(job.open(self._engine), sql))
         finally:
             job.finish()
             job.close()

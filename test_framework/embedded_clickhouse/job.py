@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
-from test_framework.embedded_clickhouse.errors import READONLY, ClickHouseError
+from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, READONLY, SYNTAX_ERROR, ClickHouseError, translate
+from test_framework.embedded_clickhouse.marks import marked
 from test_framework.embedded_clickhouse.multipart import ExternalTable
 from test_framework.embedded_clickhouse.sessions import Session
 from test_framework.embedded_clickhouse.settings import connect_with, quote_identifier, set_params
@@ -20,6 +21,10 @@ _PROGRESS = (
     *("read_rows", "read_bytes", "written_rows", "written_bytes", "total_rows_to_read"),
     *("result_rows", "result_bytes", "elapsed_ns"),
 )
+
+
+#: Begins the error of a statement that is none; of a text in a statement, more stands before the colon.
+_NOT_PARSED = "Syntax error: "
 
 
 @dataclass(slots=True)
@@ -105,6 +110,35 @@ class Job:
             connection.set_progress_callback(self._note_progress)
         return connection
 
+    def marked(self, sql: bytes) -> bytes:
+        """``sql`` so that it can be found and killed as this one."""
+        return marked(sql, self.marker)
+
+    def query(
+        self, connection: Connection, sql: bytes, format: str = "TabSeparated", *, plain: bytes = b""
+    ) -> QueryResult:
+        """Run ``sql``, marked; where it is no SQL, ``plain`` without a mark, for the message that a client should see.
+
+        Raises:
+            RuntimeError: the engine's error.
+        """
+        try:
+            return self.query_as_sent(connection, self.marked(sql), format)
+        except ENGINE_ERRORS as error:
+            if translate(error).code != SYNTAX_ERROR or _NOT_PARSED not in str(error):
+                raise
+            return self.query_as_sent(connection, plain or sql, format)
+
+    def query_as_sent(self, connection: Connection, sql: bytes, format: str) -> QueryResult:
+        """Run ``sql`` without a mark. Errors are the engine's."""
+        try:
+            return connection.query(sql, format, params=self.params)
+        except ENGINE_ERRORS:
+            if self.session is not None:
+                # What a failed query had written so far would come out in front of the next result.
+                connection.query("SELECT 1 FORMAT Null")
+            raise
+
     def _note_progress(self, values: Mapping[str, int]) -> None:
         """Called by the engine every tenth of a second."""
         self.progress.append(
@@ -121,15 +155,12 @@ class Job:
     def _connect(self, engine: Engine) -> Connection:
         if self.session is None:
             settings = {**self.settings, "readonly": str(self.readonly)} if self.readonly else self.settings
-            return connect_with(engine, database=self.database, settings=settings, marker=self.marker)
+            return connect_with(engine, database=self.database, settings=settings)
         if self.bare:
             self.session.restore()
-            connection = self.session.prepare(engine, database="", settings={}, marker=self.marker)
+            connection = self.session.prepare(engine, database="", settings={})
         else:
-            connection = self.session.prepare(
-                engine, database=self.database, settings=self.settings, marker=self.marker
-            )
-        self.marker = self.session.marker
+            connection = self.session.prepare(engine, database=self.database, settings=self.settings)
         if self.readonly:
             self._hold_to_reading(connection)
         return connection

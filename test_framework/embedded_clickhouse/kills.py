@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from test_framework.embedded_clickhouse.engine import Connection, QueryResult
 from test_framework.embedded_clickhouse.lexer import STRING, WORD, string_value, tokens
+from test_framework.embedded_clickhouse.marks import MARKER, marked
 from test_framework.embedded_clickhouse.registry import Registry
-from test_framework.embedded_clickhouse.rewrite import rewrite_query_ids
+from test_framework.embedded_clickhouse.rewrite import rewrite_query_ids, rewrite_texts
 from test_framework.embedded_clickhouse.statement import Statement
 from test_framework.embedded_clickhouse.system_views import clean_query
 
@@ -33,17 +34,16 @@ class Kill:
     """One KILL QUERY statement. Runs in a worker thread.
 
     Args:
-        setting: the setting that marks the queries.
         own: the marker of the statement itself.
     """
 
     registry: Registry
-    setting: str
     own: str
 
     def run(self, connection: Connection, statement: Statement, format: str, *, params: dict[str, str]) -> QueryResult:
         """Kill, with the ids and the texts of the clients in the rows of the answer."""
-        sql = rewrite_query_ids(statement.without_format(), self.registry.marker, setting=self.setting)
+        sql = rewrite_texts(statement.without_format(), query=f"({clean_query()})".encode())
+        sql = rewrite_query_ids(sql, self.registry.marker, marker=MARKER.encode())
         words = [sql[start:end].upper() for kind, start, end in tokens(sql) if kind == WORD]
         target = self._target(statement.without_format())
         deadline = time.monotonic() + _SEARCH_SECONDS
@@ -75,16 +75,16 @@ class Kill:
         self, connection: Connection, sql: bytes, params: dict[str, str]
     ) -> tuple[Sequence[Sequence[str]], set[str]]:
         """The rows that the engine gives, and the markers of the queries in them."""
-        known = f"SELECT query_id, Settings['{self.setting}'], {clean_query()} FROM system.processes"  # noqa: S608
+        known = f"SELECT query_id, {MARKER}, {clean_query()} FROM system.processes"  # noqa: S608
         by_id = {
-            query_id: (marked, self.registry.query_id(marked) if marked else query_id, text)
-            for query_id, marked, text in _rows(connection.query(known, _ROWS))
+            query_id: (marker, self.registry.query_id(marker) if marker else query_id, text)
+            for query_id, marker, text in _rows(connection.query(known, _ROWS))
         }
         rows, markers = [], set()
-        for status, query_id, user, query in _rows(connection.query(sql, _ROWS, params=params)):
-            marked, shown, text = by_id.get(query_id, ("", query_id, query))
+        for status, query_id, user, query in _rows(connection.query(marked(sql, self.own), _ROWS, params=params)):
+            marker, shown, text = by_id.get(query_id, ("", query_id, query))
             rows.append([status, shown, user, text])
-            markers.add(marked)
+            markers.add(marker)
         return rows, markers
 
 

@@ -124,7 +124,9 @@ class NativeStream:
 
     def _send(self, connection: Connection) -> None:
         self._ended = False
-        self._handle = connection.send_query(self._statement.text, self._format, params=self._job.params)
+        self._handle = connection.send_query(
+            self._job.marked(self._statement.text), self._format, params=self._job.params
+        )
 
     def _fetch(self, connection: Connection) -> tuple[ResultMemory, int] | None:
         if self._ended:

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from test_framework.embedded_clickhouse.bodies import StatementBody
-from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
-from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, SYNTAX_ERROR, ClickHouseError, translate
+from test_framework.embedded_clickhouse.engine import Engine
+from test_framework.embedded_clickhouse.errors import SYNTAX_ERROR, ClickHouseError
 from test_framework.embedded_clickhouse.file_settings import check_file_settings
 from test_framework.embedded_clickhouse.guard import forbidden
 from test_framework.embedded_clickhouse.hops import Hops
@@ -104,7 +104,7 @@ class Planner:
             return self._buffered(job, statement, name, plain=plain, hops=hops, revision=revision)
         if not revision and not _ROWS.search(statement.text):
             return self._buffered(job, statement, name, plain=plain, hops=hops)
-        as_sent = partial(self._query, job=job, sql=plain, format=name)
+        as_sent = partial(job.query_as_sent, sql=plain, format=name)
         wide = may_be_wide(statement.text)
         if name == "Native" and (revision or not wide):
             stream = NativeStream(job, statement, revision, wide=wide, plain=as_sent)
@@ -132,10 +132,10 @@ class Planner:
             try:
                 connection = job.open(self.engine)
                 if kills_queries:
-                    kill = Kill(self.registry, self.engine.marker, job.marker)
+                    kill = Kill(self.registry, job.marker)
                     result = kill.run(connection, statement, name, params=job.params)
                 else:
-                    result = self._query(connection, job, sql, name, plain=plain)
+                    result = job.query(connection, sql, name, plain=plain)
                 if statement.kind is Kind.BROKEN or statement.verb in _NOT_SQL:
                     raise _not_sql(statement)
                 if job.bare and job.session is not None and b"session_timezone" in sql:
@@ -153,20 +153,6 @@ class Planner:
                 job.close()
 
         return BufferedSource(run, hops)
-
-    def _query(
-        self, connection: Connection, job: Job, sql: bytes, format: str, *, plain: bytes | None = None
-    ) -> QueryResult:
-        """Run ``sql``; where it is a syntax error and not what the client sent, ``plain`` for the client's message."""
-        try:
-            return connection.query(sql, format, params=job.params)
-        except ENGINE_ERRORS as error:
-            if job.session is not None:
-                # What a failed query had written so far would come out in front of the next result.
-                connection.query("SELECT 1 FORMAT Null")
-            if plain is None or plain == sql or translate(error).code != SYNTAX_ERROR:
-                raise
-            return self._query(connection, job, plain, format)
 
 
 def _as_seen_by(job: Job, statement: Statement) -> Statement:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from test_framework.embedded_clickhouse.engine import Engine, safe_option
 from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, ClickHouseError
+from test_framework.embedded_clickhouse.marks import MARKER
 from test_framework.embedded_clickhouse.settings import quote_string
 
 __all__ = ["Registry"]
@@ -130,11 +131,10 @@ class Registry:
         await asyncio.get_running_loop().run_in_executor(self._control, self._kill, marker)
 
     def _kill(self, marker: str) -> None:
-        column = f"Settings[{quote_string(self._engine.marker)}]"
         with suppress(*ENGINE_ERRORS):
             connection = self._engine.connect({})
             try:
-                connection.query(f"KILL QUERY WHERE {column} = {quote_string(marker)} ASYNC")
+                connection.query(f"KILL QUERY WHERE {MARKER} = {quote_string(marker)} ASYNC")
             finally:
                 connection.close()
 

@@ -105,7 +105,7 @@ class DocumentSource:
         self._pipes = pipes
         pipe = pipes.take()
         self._pipe: ResultPipe | None = pipe
-        self._sql = statement(pipe.path)
+        self._sql = job.marked(statement(pipe.path))
         self._fresh, self._empty = True, False
         self._call = hops.begin(partial(self._run, pipe))
         self._pouring: Call[None] | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from test_framework.embedded_clickhouse.cursor import Cursor
-from test_framework.embedded_clickhouse.lexer import STRING, WORD, Token, identifier_text, string_value
+from test_framework.embedded_clickhouse.lexer import QUOTED, STRING, WORD, Token, identifier_text, string_value
 from test_framework.embedded_clickhouse.statement import Statement
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "insert_from_file",
     "quoted",
     "rewrite_query_ids",
+    "rewrite_texts",
     "with_outfile",
     "without_client",
 ]
@@ -48,20 +49,19 @@ def _apply(sql: bytes, edits: list[_Edit]) -> bytes:
     return b"".join([*parts, sql[pos:]])
 
 
-def rewrite_query_ids(sql: bytes, mapping: Callable[[str], str], *, setting: str = "log_comment") -> bytes:
-    """Turn conditions on ``query_id`` into conditions on the setting by which the endpoint marks its queries.
+def rewrite_query_ids(sql: bytes, mapping: Callable[[str], str], *, marker: bytes) -> bytes:
+    """Turn conditions on ``query_id`` into conditions on the marks that the endpoint gives its queries.
 
     ``query_id = 'x'`` (also ``!=``, ``IN (…)``, ``NOT IN (…)``, and the sides exchanged) becomes
-    ``Settings['<setting>'] = '<mapping(x)>'``. LIKE and anything that is not a literal stay as they are.
+    ``<marker> = '<mapping(x)>'``. LIKE and anything that is not a literal stay as they are.
 
     Args:
         sql: a KILL QUERY or a SELECT from ``system.processes``.
         mapping: from the client's query id to the marker.
-        setting: name of the setting that holds the marker.
+        marker: expression for the marker of a query.
     """
     if b"query_id" not in sql:
         return sql
-    column = b"Settings[" + quoted(setting.encode()) + b"]"
     edits: list[_Edit] = []
     cursor = Cursor(sql)
     before: list[Token] = []
@@ -70,12 +70,24 @@ def rewrite_query_ids(sql: bytes, mapping: Callable[[str], str], *, setting: str
             name = cursor.advance()
             values = _values_after(cursor) or _value_before(sql, before)
             if values:
-                edits.append(_Edit(name[1], name[2], column))
+                edits.append(_Edit(name[1], name[2], marker))
                 edits += [_Edit(v[1], v[2], _mapped(sql, v, mapping)) for v in values]
             before = []
             continue
         before = [*before[-1:], cursor.advance()]
     return _apply(sql, sorted(edits))
+
+
+def rewrite_texts(sql: bytes, *, query: bytes) -> bytes:
+    """A KILL QUERY with ``query`` in the place of the column of that name."""
+    edits: list[_Edit] = []
+    cursor = Cursor(sql)
+    while cursor.token is not None:
+        before = cursor.text(cursor.previous).upper()
+        name = cursor.advance()
+        if name[0] in (WORD, QUOTED) and identifier_text(sql, name) == b"query" and before not in (b"KILL", b"."):
+            edits.append(_Edit(name[1], name[2], query))
+    return _apply(sql, edits)
 
 
 def as_client(sql: bytes, *, user: str, query_id: str) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine
-from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, READONLY, ClickHouseError, translate
+from test_framework.embedded_clickhouse.errors import ClickHouseError
 from test_framework.embedded_clickhouse.settings import connect_with, quote_identifier, quote_string, set_statement
 
 __all__ = ["Session", "Sessions"]
@@ -27,7 +27,6 @@ class Session:
         applied: request settings that are on the connection now.
         own: the values those had before.
         timezone: the one that the session's statements chose.
-        marker: what marks its queries now.
     """
 
     key: tuple[str, str]
@@ -39,30 +38,18 @@ class Session:
     applied_database: str = ""
     own_database: str = ""
     timezone: str = ""
-    marker: str = ""
 
-    def prepare(self, engine: Engine, *, database: str, settings: Mapping[str, str], marker: str) -> Connection:
+    def prepare(self, engine: Engine, *, database: str, settings: Mapping[str, str]) -> Connection:
         """Bring the connection to what one request wants: the session's own state under the request's."""
         connection = self.connection
         if connection is None:
-            connection = self.connection = connect_with(engine, database="", settings={}, marker=marker)
+            connection = self.connection = connect_with(engine, database="", settings={})
         self._switch_database(connection, database)
         wanted = dict(settings)
         if wanted != self.applied:
             self._restore(connection)
             self._put_on(connection, wanted)
-        self._mark(connection, engine.marker, marker)
         return connection
-
-    def _mark(self, connection: Connection, setting: str, marker: str) -> None:
-        try:
-            connection.query(set_statement([(setting, marker)]))
-        except ENGINE_ERRORS as error:
-            if translate(error).code != READONLY:
-                raise
-            # SET readonly = 1 was the last word: all that follows goes on under the mark of that statement.
-        else:
-            self.marker = marker
 
     def note_timezone(self, connection: Connection) -> None:
         """Remember the time zone after a statement that may have set it."""

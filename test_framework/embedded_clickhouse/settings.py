@@ -59,12 +59,12 @@ def apply_settings(connection: Connection, settings: Mapping[str, str]) -> None:
         connection.query(set_statement(settings.items()))
 
 
-def connect_with(engine: Engine, *, database: str, settings: Mapping[str, str], marker: str) -> Connection:
+def connect_with(engine: Engine, *, database: str, settings: Mapping[str, str]) -> Connection:
     """A fresh connection for one request.
 
     What the connection string can carry costs nothing there; the rest is one SET statement, an eighth of a millisecond.
     """
-    options = {engine.marker: marker}
+    options = {}
     rest = {}
     for name, value in settings.items():
         if (name, value) in _USUAL or (_INTEGER.match(value) and name in engine.setting_names):

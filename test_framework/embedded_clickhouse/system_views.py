@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.lexer import QUOTED, WORD, identifier_text, tokens
+from test_framework.embedded_clickhouse.marks import MARKER, UNMARKED
 from test_framework.embedded_clickhouse.statement import Statement, split_statement
 
 __all__ = ["clean_query", "create_views", "with_views"]
@@ -15,14 +16,14 @@ def clean_query() -> str:
     """The text of a query as it was sent, as an expression."""
     clause = r"INTO OUTFILE \'[^\']*/spool/result-\\d+\' APPEND"
     added = rf"\\n{clause}\\nFORMAT \\w+$|{clause} "
-    plain = f"replace(replaceRegexpOne(query, '{added}', ''), '{_VIEW.decode()}', '{_TABLE.decode()}')"
+    plain = f"replace(replaceRegexpOne({UNMARKED}, '{added}', ''), '{_VIEW.decode()}', '{_TABLE.decode()}')"
     put_in = r"\('(?:[^'\\]|\\.)*' AS `(\w+\(\))`\)".replace("\\", "\\\\").replace("'", "\\'")
     return f"replaceRegexpAll({plain}, '{put_in}', '\\\\1')"
 
 
 def create_views(engine: Engine) -> None:
     """Make the view. The engine keeps its ``system`` database in memory, so at every start."""
-    client_id = f"if(Settings['{engine.marker}'] = '', query_id, Settings['{engine.marker}'])"
+    client_id = f"if({MARKER} = '', query_id, {MARKER})"
     query = clean_query()
     columns = f"* REPLACE ({client_id} AS query_id, {client_id} AS initial_query_id, {query} AS query)"
     engine.text(f"CREATE OR REPLACE VIEW system.{_VIEW.decode()} AS SELECT {columns} FROM system.processes")  # noqa: S608 - constants

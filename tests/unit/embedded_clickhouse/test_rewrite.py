@@ -15,6 +15,7 @@ from test_framework.embedded_clickhouse.rewrite import (
     insert_from_file,
     quoted,
     rewrite_query_ids,
+    rewrite_texts,
     with_outfile,
     without_client,
 )
@@ -43,7 +44,7 @@ def marker(query_id: str) -> str:
     ],
 )
 def test_conditions_on_the_query_id_become_conditions_on_the_marker(sql: str, expected: str) -> None:
-    assert rewrite_query_ids(sql.encode(), marker).decode() == expected
+    assert rewrite_query_ids(sql.encode(), marker, marker=COLUMN.encode()).decode() == expected
 
 
 @pytest.mark.parametrize(
@@ -60,11 +61,19 @@ def test_conditions_on_the_query_id_become_conditions_on_the_marker(sql: str, ex
     ],
 )
 def test_all_else_is_left_alone(sql: str) -> None:
-    assert rewrite_query_ids(sql.encode(), marker).decode() == sql
+    assert rewrite_query_ids(sql.encode(), marker, marker=COLUMN.encode()).decode() == sql
 
 
-def test_another_setting_can_hold_the_marker() -> None:
-    assert b"Settings['other']" in rewrite_query_ids(b"KILL QUERY WHERE query_id='x'", marker, setting="other")
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("KILL QUERY WHERE query = 'query'", "KILL QUERY WHERE X = 'query'"),
+        ("kill query where `query` LIKE '%' AND user = 'query'", "kill query where X LIKE '%' AND user = 'query'"),
+        ("KILL QUERY WHERE p.query = query_id -- query", "KILL QUERY WHERE p.query = query_id -- query"),
+    ],
+)
+def test_the_text_of_a_query_becomes_an_expression(sql: str, expected: str) -> None:
+    assert rewrite_texts(sql.encode(), query=b"X").decode() == expected
 
 
 @pytest.mark.parametrize("value", [b"", b"a'b", b"a\\", b"\\'", b"\xff", b"a\nb"])
