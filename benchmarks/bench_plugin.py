@@ -79,7 +79,7 @@ CASES: Mapping[str, Case] = {
     "real_clickhouse, 1 SELECT (from the pool)": Case(
         Trivial("real_clickhouse", "assert await real_clickhouse.execute('SELECT 1') == [(1,)]"), {"session": 3}
     ),
-    "real_clickhouse, 1 INSERT (made anew)": Case(
+    "real_clickhouse, 1 INSERT (put back behind it)": Case(
         Trivial(
             "real_clickhouse",
             "await real_clickhouse.execute(\"INSERT INTO user_events (event_type) VALUES ('mine')\")",
