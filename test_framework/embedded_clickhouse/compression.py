@@ -72,13 +72,19 @@ class _Layers:
         return data
 
 
-def response_encoder(headers: Mapping[str, str], query: QueryRequest) -> tuple[Encoder | None, dict[str, str]]:
-    """The encoder of an answer, and the headers that name it."""
+def response_encoder(
+    headers: Mapping[str, str], query: QueryRequest, *, default: str
+) -> tuple[Encoder | None, dict[str, str]]:
+    """The encoder of an answer, and the headers that name it.
+
+    Args:
+        default: whether answers are compressed where the request does not say.
+    """
     layers: list[Encoder] = []
     extra = {}
     if query.flag("compress"):
         layers.append(BlockEncoder())
-    if query.flag("enable_http_compression"):
+    if query.flag("enable_http_compression", default):
         name = preferred_encoding(headers.get("Accept-Encoding", ""))
         if name:
             layers.append(encoder(name))

@@ -6,6 +6,7 @@ compression; several members or frames in a row are one body. A codec's library 
 
 from __future__ import annotations
 
+import functools
 import sys
 import zlib
 from collections.abc import Callable
@@ -62,6 +63,9 @@ def _lz4() -> Any:
     from lz4 import frame
 
     return frame
+
+
+_SMALL = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +132,50 @@ def _zlib_encoder(wbits: int) -> Encoder:
     return _Plain(zlib.compressobj(3, wbits=wbits), zlib.Z_SYNC_FLUSH)  # the level a server has for HTTP
 
 
-def _zstd_encoder() -> Encoder:
-    return _Plain(zstd_module().ZstdCompressor(3), zstd_module().ZstdCompressor.FLUSH_BLOCK)
+@functools.cache
+def _zstd_compressor() -> Any:
+    return zstd_module().ZstdCompressor(3)
+
+
+def _zstd_of_small_bodies(data: bytes) -> bytes:
+    """A whole body. Only from the event loop: they share one compressor."""
+    return cast("bytes", _zstd_compressor().compress(data, zstd_module().ZstdCompressor.FLUSH_FRAME))
+
+
+class _ZstdEncoder:
+    """Takes a small body as a whole: making a compressor takes ten times as long as compressing it."""
+
+    def __init__(self) -> None:
+        self._first: bytes | None = None
+        self._stream: Encoder | None = None
+
+    def _begun(self) -> Encoder:
+        if self._stream is None:
+            module = zstd_module()
+            self._stream = _Plain(module.ZstdCompressor(3), module.ZstdCompressor.FLUSH_BLOCK)
+        return self._stream
+
+    def feed(self, data: bytes) -> bytes:
+        if self._first is None and self._stream is None and len(data) < _SMALL:
+            self._first = data
+            return b""
+        first, self._first = self._first, None
+        begun = self._begun()
+        return (begun.feed(first) if first else b"") + begun.feed(data)
+
+    def flush(self) -> bytes:
+        return self.feed(b"") + self._begun().flush()
+
+    def finish(self) -> bytes:
+        if self._stream is None:
+            return _zstd_of_small_bodies(self._first or b"")
+        return self._stream.finish()
 
 
 _GZIP = _Codec((354, "ZLIB_INFLATE_FAILED"), partial(ZlibDecompressor, 31), partial(_zlib_encoder, 31))
 # In the order in which a server prefers them for its answers.
 _CODECS: dict[str, _Codec] = {
-    "zstd": _Codec((561, "ZSTD_DECODER_FAILED"), lambda: zstd_module().ZstdDecompressor(), _zstd_encoder),
+    "zstd": _Codec((561, "ZSTD_DECODER_FAILED"), lambda: zstd_module().ZstdDecompressor(), _ZstdEncoder),
     "br": _Codec((448, "BROTLI_READ_FAILED"), BrotliDecompressor, _BrotliEncoder),
     "lz4": _Codec((618, "LZ4_DECODER_FAILED"), lambda: _lz4().LZ4FrameDecompressor(), _Lz4Encoder),
     "gzip": _GZIP,

@@ -56,6 +56,7 @@ class QueryHandler:
         self.users = Users(options.accounts)
         self.sessions = Sessions()
         self.registry = Registry(engine, limit=options.max_concurrent_queries)
+        self.compresses = engine.text("SELECT getSetting('enable_http_compression')")
         self.log = QueryLog(engine, keep=options.query_log_rows)
         # A large result has two threads: one makes it, one sends it.
         threads = 2 * options.max_concurrent_queries + 4
@@ -159,7 +160,7 @@ class QueryHandler:
 
     def _reply(self, request: web.BaseRequest, query: QueryRequest, job: Job, statement: Statement) -> Reply:
         output = self.planner.output_format(statement, query) if statement.has_output else ""
-        encoder, headers = response_encoder(request.headers, query)
+        encoder, headers = response_encoder(request.headers, query, default=self.compresses)
         if query.flag("add_http_cors_header") and request.headers.get("Origin"):
             headers["Access-Control-Allow-Origin"] = "*"
         hold = max(query.number("buffer_size", 0), query.number("http_response_buffer_size", 0))
@@ -197,6 +198,7 @@ class QueryHandler:
                 session.close()
         self.registry.close()
         self.executor.shutdown(wait=True)
+        self.planner.kept.forget()
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -108,9 +108,9 @@ class QueryRequest:
             )
         return int(text)
 
-    def flag(self, name: str) -> bool:
+    def flag(self, name: str, default: str = "0") -> bool:
         """Whether a boolean transport key or setting is on."""
-        value = self.arguments.get(name) or self.settings.get(name, "0")
+        value = self.arguments.get(name) or self.settings.get(name, default)
         return value.lower() not in ("", "0", "false", "no")
 
     def session_timeout(self) -> float:

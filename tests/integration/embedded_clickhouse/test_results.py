@@ -36,10 +36,26 @@ async def test_an_answer_is_encoded_as_accepted(client: Client, name: str, rows:
     assert DECODERS[name](reply.body) == plain
 
 
-async def test_an_answer_is_not_encoded_unasked(client: Client) -> None:
-    reply = await client.send("SELECT 1", headers={"Accept-Encoding": "gzip, br, zstd"})
+@pytest.mark.parametrize(
+    ("headers", "url"),
+    [
+        ({"Accept-Encoding": "gzip, br, zstd"}, {"enable_http_compression": 0}),
+        ({"Accept-Encoding": "identity"}, {"enable_http_compression": 1}),
+        ({"Accept-Encoding": "zip"}, {}),
+    ],
+)
+async def test_an_answer_is_not_encoded_unasked(
+    client: Client, headers: dict[str, str], url: dict[str, object]
+) -> None:
+    reply = await client.send("SELECT 1", headers=headers, **url)
     assert "Content-Encoding" not in reply.headers
     assert reply.text == "1\n"
+
+
+async def test_an_answer_is_encoded_without_a_setting_as_a_server_of_this_version_does(client: Client) -> None:
+    assert await client.text("SELECT value FROM system.settings WHERE name = 'enable_http_compression'") == "1\n"
+    reply = await client.send("SELECT 1", headers={"Accept-Encoding": "gzip"})
+    assert gzip.decompress(reply.body) == b"1\n"
 
 
 @pytest.mark.parametrize("sql", ["SELECT 1 LIMIT 0", "SELECT 1 FROM numbers(9) WHERE 0", "SET max_threads = 1"])
