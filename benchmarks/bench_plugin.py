@@ -153,6 +153,7 @@ def _cells(best: Mapping[str, float], name: str, column: str, aim: float | None,
 _COMPARED = {
     "postgres": tuple(name for name in CASES if "postgres" in name),
     "redis": tuple(name for name in CASES if "redis" in name),
+    "clickhouse": tuple(name for name in CASES if "clickhouse" in name),
 }
 _WORKERS = ("0", "2")
 
@@ -205,8 +206,8 @@ def compared(directory: Path) -> Section:
                 ]
                 rows.append((name, figures[0], "", figures[1], ""))
     text = (
-        f"One INSERT and one count, or one INCR; {N} tests, wall per test less that of an empty one with the same"
-        f" plugins, the faster of {ROUNDS} runs by turns. Ours (bold) with a loop per session."
+        f"One INSERT and one count, one INCR, or as it says; {N} tests, wall per test less that of an empty one with the"
+        f" same plugins, the faster of {ROUNDS} runs by turns. Ours (bold) with a loop per session."
     )
     body = table(("", "one worker, ms", "aim", "-n 2, ms", "aim"), rows)
     left = "\n".join(f"- not measured: {reason}" for reason in reasons)

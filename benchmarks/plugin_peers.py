@@ -49,6 +49,21 @@ def _asyncpg(fixtures: str, loop: str) -> Trivial:
     return Trivial("connection", body, f"import asyncpg\nimport pytest_asyncio\n{fixtures}", loop=loop)
 
 
+_CLICKHOUSE = """
+import clickhouse_connect
+import pytest_asyncio
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def client():
+    client = await clickhouse_connect.get_async_client(
+        host="{clickhouse_host}", port={clickhouse_port}, database="{clickhouse_database}",
+        username="{clickhouse_user}", password="{clickhouse_password}",
+    )
+    yield client
+    await client.close()
+"""
+
+
 def _redis(fixtures: str) -> Trivial:
     return Trivial("client", "assert client.incr('n') == 1", f"import redis\n{fixtures}", loop=None)
 
@@ -161,6 +176,27 @@ client = factories.redisdb("server")
         package="pytest-redis",
         workers=("0",),
     ),
+    "by hand: one clickhouse-connect client, 1 SELECT, nothing isolated": Peer(
+        Trivial("client", "assert (await client.query('SELECT 1')).result_rows == [(1,)]", _CLICKHOUSE),
+        service="clickhouse",
+    ),
+    "by hand: CREATE DATABASE, CREATE TABLE … CLONE AS, 1 INSERT, DROP": Peer(
+        Trivial(
+            "client, name",
+            """await client.command(f"INSERT INTO {name}.user_events (event_type) VALUES ('mine')")""",
+            f"""{_CLICKHOUSE}
+@pytest_asyncio.fixture(loop_scope="session")
+async def name(client, n):
+    name = f"by_hand_{{{{os.getpid()}}}}_{{{{n}}}}"
+    await client.command(f"CREATE DATABASE {{{{name}}}}")
+    for table in ("user_events", "agent_usage", "daily_events"):
+        await client.command(f"CREATE TABLE {{{{name}}}}.{{{{table}}}} CLONE AS {{clickhouse_database}}.{{{{table}}}}")
+    yield name
+    await client.command(f"DROP DATABASE {{{{name}}}} SYNC")
+""",
+        ),
+        service="clickhouse",
+    ),
 }
 
 
@@ -188,11 +224,13 @@ def python_with(package: str, directory: Path) -> str:
 
 def per_test(peer: Peer, directory: Path, stack: NativeStack, redis: RedisEndpoint, *arguments: str) -> float:
     """Milliseconds of wall per test in the steady state. Peers have a Redis that they may empty."""
-    endpoint = stack.state.endpoints.postgres
+    endpoint, clickhouse = stack.state.endpoints.postgres, stack.state.endpoints.clickhouse
     ((template,),) = stack.postgres("SELECT datname FROM pg_database WHERE datname LIKE 'tf_template%'")
     values = {
         "dsn": endpoint.dsn, "admin": endpoint.dsn.replace(endpoint.database, "postgres"), "template": template,
         "host": endpoint.host, "port": endpoint.port, "user": endpoint.user, "password": endpoint.password.reveal(),
+        "clickhouse_host": clickhouse.host, "clickhouse_port": clickhouse.port, "clickhouse_user": clickhouse.user,
+        "clickhouse_password": clickhouse.password.reveal(), "clickhouse_database": clickhouse.database,
         "redis_host": redis.host, "redis_port": redis.port, "redis_password": redis.password.reveal(),
     }  # fmt: skip
     tests = replace(peer.tests, head=peer.tests.head.format(**values))
