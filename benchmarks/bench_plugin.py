@@ -206,7 +206,7 @@ def compared(directory: Path) -> Section:
                 ]
                 rows.append((name, figures[0], "", figures[1], ""))
     text = (
-        f"One INSERT and one count, one INCR, or as it says; {N} tests, wall per test less that of an empty one with the"
+        f"One INSERT and one count, one INCR, or as said; {N} tests, wall per test less that of an empty one with the"
         f" same plugins, the faster of {ROUNDS} runs by turns. Ours (bold) with a loop per session."
     )
     body = table(("", "one worker, ms", "aim", "-n 2, ms", "aim"), rows)
