@@ -11,6 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from test_framework.embedded_clickhouse.asked_headers import asked_headers
+from test_framework.embedded_clickhouse.assignments import assigned
 from test_framework.embedded_clickhouse.bodies import StatementBody, body_pieces, read_statement
 from test_framework.embedded_clickhouse.compression import request_decoders, response_encoder
 from test_framework.embedded_clickhouse.decompression import EncodingError
@@ -137,6 +138,8 @@ class QueryHandler:
             return await send_result(request, source, reply, release=ending.finish)
         except (ClickHouseError, *ENGINE_ERRORS) as raised:
             error = raised if isinstance(raised, ClickHouseError) else located(translate(raised), body.statement)
+            if self._writes_errors(query, body.statement):
+                error.format = query.output_format or body.statement.format or query.default_format
             raise error from raised
         except (asyncio.CancelledError, OSError):
             error = ClickHouseError(394, "QUERY_WAS_CANCELLED", "Query was cancelled: the client has gone")
@@ -178,7 +181,12 @@ class QueryHandler:
             patience=patience(hold, compressed=encoder is not None, progress=job.wants_progress),
             hold=hold,
             spool=self.spool,
+            writes_errors=self._writes_errors(query, statement),
         )
+
+    def _writes_errors(self, query: QueryRequest, statement: Statement) -> bool:
+        name = "http_write_exception_in_output_format"
+        return (assigned(statement.text, name.encode()) or "0") != "0" or query.flag(name)
 
     async def expire_sessions(self) -> None:
         """Close sessions whose time is over, for ever."""

@@ -23,7 +23,6 @@ from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, SYNTAX_ERRO
 from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.rewrite import input_to_file, insert_from_file
-from test_framework.embedded_clickhouse.settings import set_params
 from test_framework.embedded_clickhouse.transfer import Piece, Sink
 
 __all__ = ["FileSource", "InsertSource", "insert_source"]
@@ -127,7 +126,7 @@ class InsertSource:
         if self._handle is None:
             connection = job.open(self._engine)
             if job.params:
-                connection.query(set_params(job.params))
+                job.set_params(connection, job.params)
             self._handle = self._begin(connection)
         assert job.connection is not None
         if self._large is not None:
@@ -149,13 +148,14 @@ class InsertSource:
             raise
 
     def _finish(self, pieces: Sequence[bytes]) -> None:
+        small = self._handle is None
         self._append(pieces)
         if self._empty and self._format == "Values":
             raise ClickHouseError(108, "NO_DATA_TO_INSERT", "No data to insert")
         assert self._job.connection is not None
         handle, self._handle = self._handle, None
         self._job.stats.set_written(self._job.connection.insert_done(handle))
-        self._release()
+        self._release(well=small)
 
     def _cancel(self) -> None:
         handle, self._handle = self._handle, None
@@ -164,10 +164,10 @@ class InsertSource:
                 self._job.connection.insert_cancel(handle)
         self._release()
 
-    def _release(self) -> None:
+    def _release(self, *, well: bool = False) -> None:
         self._closed = True
         self._job.finish()
-        self._job.close()
+        self._job.close(well=well)
 
 
 class FileSource:

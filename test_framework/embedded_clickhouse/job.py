@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine, QueryResult
 from test_framework.embedded_clickhouse.errors import ENGINE_ERRORS, READONLY, SYNTAX_ERROR, ClickHouseError, translate
+from test_framework.embedded_clickhouse.kept import Kept, Place, changes_databases, leaves_nothing
 from test_framework.embedded_clickhouse.marks import marked
 from test_framework.embedded_clickhouse.multipart import ExternalTable
 from test_framework.embedded_clickhouse.sessions import Session
@@ -78,6 +79,8 @@ class Job:
     readonly: int = 0
     roles: list[str] = field(default_factory=list)
     externals: list[ExternalTable] = field(default_factory=list)
+    #: the connections that are used again
+    kept: Kept | None = None
     connection: Connection | None = None
     stats: Stats = field(default_factory=Stats)
     #: how far it had come, again and again, as headers say it; kept when ``wants_progress``
@@ -87,6 +90,8 @@ class Job:
     error: ClickHouseError | None = None
     started: float = field(default_factory=time.time)
     _clock: int = field(default_factory=time.perf_counter_ns)
+    #: where its connection may be kept
+    _place: Place | None = None
 
     def open(self, engine: Engine) -> Connection:
         """The connection with everything on it that the request asked for.
@@ -149,13 +154,18 @@ class Job:
         """Values that are not UTF-8 cannot be handed over as text; a statement takes any bytes."""
         odd = {name: value for name, value in self.params.items() if not value.isascii() and _is_odd(value)}
         if odd:
-            connection.query(set_params(odd))
+            self.set_params(connection, odd)
             self.params = {name: value for name, value in self.params.items() if name not in odd}
+
+    def set_params(self, connection: Connection, params: Mapping[str, str]) -> None:
+        """Put parameters on the connection, where they stay; those given with a statement do not."""
+        self._place = None
+        connection.query(set_params(params))
 
     def _connect(self, engine: Engine) -> Connection:
         if self.session is None:
             settings = {**self.settings, "readonly": str(self.readonly)} if self.readonly else self.settings
-            return connect_with(engine, database=self.database, settings=settings)
+            return self._take(settings) or connect_with(engine, database=self.database, settings=settings)
         if self.bare:
             self.session.restore()
             connection = self.session.prepare(engine, database="", settings={})
@@ -164,6 +174,13 @@ class Job:
         if self.readonly:
             self._hold_to_reading(connection)
         return connection
+
+    def _take(self, settings: Mapping[str, str]) -> Connection | None:
+        """A kept connection, for a request that puts nothing more on it."""
+        if self.kept is None or self.roles or self.externals or not leaves_nothing(self.verb, self.text):
+            return None
+        self._place = self.kept.place(self.database, settings)
+        return self.kept.take(self._place)
 
     def _hold_to_reading(self, connection: Connection) -> None:
         """In a session the engine's own setting could not be taken off again, so the statement is looked at."""
@@ -181,14 +198,23 @@ class Job:
         """Nanoseconds since it began."""
         return time.perf_counter_ns() - self._clock
 
-    def close(self) -> None:
-        """Close a connection of its own; a session keeps its."""
+    def close(self, *, well: bool = False) -> None:
+        """Close a connection of its own, or keep it for others; a session keeps its.
+
+        Args:
+            well: the statement has ended and left nothing to be fetched.
+        """
         connection, self.connection = self.connection, None
         if connection is None:
             return
+        if self.kept is not None and changes_databases(self.verb, self.text):
+            self.kept.forget()
         if self.wants_progress:
             connection.set_progress_callback()
         tables, self.externals = self.externals, []
+        if self.session is None and well and self.kept is not None and self._place is not None:
+            self.kept.give(self._place, connection)
+            return
         if self.session is None:
             connection.close()
             return

@@ -76,7 +76,7 @@ class NativeStream:
         self._rewriter = BlockRewriter(revision, lambda: self._columns)
         self._first: list[tuple[ResultMemory, int]] = []
         self._handle: object = None
-        self._ended = False
+        self._ended = self._cancelled = False
 
     def open(self, connection: Connection) -> None:
         """Begin the query. Errors are the engine's."""
@@ -110,10 +110,15 @@ class NativeStream:
             return NativeBlock((self._rewriter.blocks(bytes(data)),), memory)
         return NativeBlock(self._rewriter.parts(data), memory)
 
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether the connection is as it was before, once the stream has come to its end."""
+        return not self._wide and not self._cancelled
+
     def cancel(self, connection: Connection) -> None:
         """End the query early."""
         if not self._ended and self._handle is not None:
-            self._ended = True
+            self._ended = self._cancelled = True
             connection.streaming_cancel_query(self._handle)
 
     def close(self, connection: Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from test_framework.embedded_clickhouse.guard import forbidden
 from test_framework.embedded_clickhouse.hops import Hops
 from test_framework.embedded_clickhouse.inserts import insert_source
 from test_framework.embedded_clickhouse.job import Job
+from test_framework.embedded_clickhouse.kept import Kept
 from test_framework.embedded_clickhouse.kills import Kill
 from test_framework.embedded_clickhouse.lexer import tokens
 from test_framework.embedded_clickhouse.native import BlockRewriter
@@ -56,6 +57,7 @@ class Planner:
     spool: Path
     pipes: PipePool
     user_files: Path
+    kept: Kept = field(default_factory=Kept)
 
     def check(self, statement: Statement, query: QueryRequest) -> None:
         """Refuse what a server refuses and the engine would do.
@@ -92,6 +94,7 @@ class Planner:
     def source(self, job: Job, body: StatementBody, query: QueryRequest) -> Source:
         """Where the bytes of the answer come from. The query starts with this call or at the first read."""
         hops = Hops(self.executor, lambda: self.registry.kill(job.marker))
+        job.kept = self.kept
         insert = body.statement.insert
         if insert is not None and insert.data_offset is not None:
             data_format = query.input_format or insert.format or query.default_format or "TabSeparated"
@@ -129,6 +132,7 @@ class Planner:
         kills_queries = _KILL_QUERY.match(sql) is not None
 
         def run() -> bytes:
+            well = False
             try:
                 connection = job.open(self.engine)
                 if kills_queries:
@@ -140,6 +144,7 @@ class Planner:
                     raise _not_sql(statement)
                 if job.bare and job.session is not None and b"session_timezone" in sql:
                     job.session.note_timezone(connection)
+                well = True
                 job.stats.add_read(result)
                 if statement.kind is Kind.INSERT:
                     job.stats.set_written(result)
@@ -150,7 +155,7 @@ class Planner:
                 return BlockRewriter(revision).blocks(data) if revision else data
             finally:
                 job.finish()
-                job.close()
+                job.close(well=well)
 
         return BufferedSource(run, hops)
 

@@ -111,7 +111,7 @@ class DocumentSource:
         self._pouring: Call[None] | None = None
 
     def _run(self, pipe: ResultPipe) -> None:
-        job = self._job
+        job, well = self._job, False
         try:
             connection = job.open(self._engine)
             try:
@@ -124,9 +124,10 @@ class DocumentSource:
                 self._rest = result.bytes()
             job.stats.add_read(result)
             job.stats.result_rows = result.rows_read()
+            well = True
         finally:
             job.finish()
-            job.close()
+            job.close(well=well)
             pipe.ring()
 
     @property
@@ -202,7 +203,7 @@ class NativeSource:
         self._engine = engine
         self._hops = hops
         self._stream = stream
-        self._ended = False
+        self._ended = self._large = False
         #: what ``read`` gave out, whose memory must stay
         self._kept: list[NativeBlock] = []
         self._reading: Call[list[Piece]] | None = None
@@ -241,6 +242,7 @@ class NativeSource:
         return pieces
 
     def _pour(self, sink: Sink, first: Sequence[Piece]) -> None:
+        self._large = True
         sink.write(first)
         del first
         self._kept.clear()
@@ -262,15 +264,16 @@ class NativeSource:
             self._finish()
             raise
         if block is None:
-            self._finish()
+            # What a large result has left behind goes with its connection.
+            self._finish(well=self._stream.leaves_nothing and not self._large)
         return block
 
-    def _finish(self) -> None:
+    def _finish(self, *, well: bool = False) -> None:
         self._ended = True
         if self._job.connection is not None:
             self._stream.close(self._job.connection)
         self._job.finish()
-        self._job.close()
+        self._job.close(well=well)
 
     def _cancel(self) -> None:
         if self._job.connection is not None:

@@ -116,3 +116,56 @@ async def test_a_session_survives_errors(client: Client, session: str) -> None:
     ]:
         assert (await client.send(sql, session_id=session)).status != 200
     assert await client.text("SELECT count() FROM mine", session_id=session) == "0\n"
+
+
+_LEAVING = {
+    "a setting": ("SET max_threads = 3", {}),
+    "a database": ("USE system", {}),
+    "a temporary table": ("CREATE TEMPORARY TABLE left_behind (a UInt8)", {}),
+    "settings of the statement": ("SELECT count() FROM numbers(3) SETTINGS max_threads = 3", {}),
+    "settings of the request": ("SELECT count() FROM numbers(3)", {"max_threads": 3, "log_comment": "left"}),
+    "the database of the request": ("SELECT count() FROM system.one", {"database": "system"}),
+    "reading only": ("SELECT 1", {"readonly": 1}),
+    "a parameter": ("SELECT {p:UInt8}", {"param_p": 3}),
+    "a parameter that is no UTF-8": ("SELECT {p:String} FROM system.one", {"param_p": "\udcff"}),
+    "a parameter in a statement": ("SET param_p = 3", {}),
+    "a parameter of an insert": ("INSERT INTO {t} VALUES ({p:UInt8})", {"param_p": 3}),
+    "progress": ("SELECT sleep(0.2) FROM system.one", {"send_progress_in_http_headers": 1}),
+    "wide rows": ("SELECT repeat('x', 9) FROM numbers(2) FORMAT Native", {"client_protocol_version": 54405}),
+    "a result": ("SELECT * FROM numbers(300000)", {}),
+    "a document": ("SELECT * FROM numbers(3) FORMAT JSON", {}),
+    "an insert": ("INSERT INTO {t} VALUES (1)", {}),
+    "an error": ("SELECT throwIf(number = 200000) FROM numbers(300000) FORMAT TSV", {"wait_end_of_query": 1}),
+    "an error in a document": ("SELECT throwIf(number = 2) FROM numbers(3) FORMAT JSON", {}),
+    "an error of an insert": ("INSERT INTO {t} VALUES (1), ('x')", {}),
+}
+
+
+@pytest.mark.parametrize("case", _LEAVING)
+async def test_what_a_request_leaves_reaches_no_other_without_a_session(client: Client, table: str, case: str) -> None:
+    await client.text(f"CREATE TABLE {table} (a UInt8) ENGINE = Memory")
+    look = (
+        "SELECT currentDatabase(), (SELECT groupArray((name, value)) FROM system.settings WHERE changed),"
+        " (SELECT groupArray(name) FROM system.tables WHERE is_temporary)"
+    )
+    before = await client.text(look)
+    sql, url = _LEAVING[case]
+    for _ in range(2):
+        await client.send(sql.replace("{t}", table), **url)
+        assert await client.text(look) == before
+        unknown = await client.send("SELECT {p:UInt8} + count() FROM system.one")
+        assert unknown.headers["X-ClickHouse-Exception-Code"] == "456"
+        assert await client.text(f"INSERT INTO {table} SELECT 1") == ""
+
+
+async def test_a_database_that_is_gone_is_unknown_to_the_next_request(client: Client, table: str) -> None:
+    for number in range(2):
+        await client.text(f"CREATE DATABASE {table}_d")
+        await client.text("CREATE TABLE t ENGINE = Memory AS SELECT 1 AS a", database=f"{table}_d")
+        for _ in range(2):
+            assert await client.text("SELECT a FROM t", database=f"{table}_d") == "1\n"
+        rename = number == 1
+        await client.text(f"RENAME DATABASE {table}_d TO {table}_e" if rename else f"DROP DATABASE {table}_d SYNC")
+        reply = await client.send("SELECT 1", database=f"{table}_d")
+        assert reply.headers["X-ClickHouse-Exception-Code"] == "81"
+    await client.text(f"DROP DATABASE {table}_e SYNC")
