@@ -53,12 +53,14 @@ class ClickHouseError(Exception):
         name: its name, ``UNKNOWN_TABLE``.
         message: the text between them.
         status: HTTP status, 0 for the one that belongs to the code.
+        format: of the document in which the client wants it, where that has a place for it.
     """
 
     code: int
     name: str
     message: str
     status: int = 0
+    format: str = ""
 
     def __str__(self) -> str:
         return f"Code: {self.code}. DB::Exception: {self.message}. ({self.name})".replace("..", ".")

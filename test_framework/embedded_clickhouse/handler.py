@@ -28,7 +28,6 @@ from test_framework.embedded_clickhouse.query_log import ClientInfo, QueryLog
 from test_framework.embedded_clickhouse.registry import Registry
 from test_framework.embedded_clickhouse.replies import (
     Reply,
-    error_reply,
     patience,
     send_result,
 )
@@ -37,6 +36,7 @@ from test_framework.embedded_clickhouse.request import QueryRequest
 from test_framework.embedded_clickhouse.sessions import Session, Sessions
 from test_framework.embedded_clickhouse.statement import Kind, Statement
 from test_framework.embedded_clickhouse.users import Users
+from test_framework.embedded_clickhouse.written_errors import error_reply
 
 __all__ = ["QueryHandler"]
 

@@ -21,8 +21,9 @@ from test_framework.embedded_clickhouse.job import Job
 from test_framework.embedded_clickhouse.reply_headers import ReplyHeaders, content_type, summary
 from test_framework.embedded_clickhouse.results import Source
 from test_framework.embedded_clickhouse.transfer import Piece, Sink, Transfer
+from test_framework.embedded_clickhouse.written_errors import error_row, tagged
 
-__all__ = ["Reply", "error_reply", "patience", "send_result"]
+__all__ = ["Reply", "patience", "send_result"]
 
 #: What a server keeps before the first byte goes out: an error before that is a clean error with its own status.
 HOLD_BYTES = 1 << 20
@@ -50,18 +51,6 @@ def patience(hold: int, *, compressed: bool, progress: bool) -> float:
     return _COMPRESSED_SECONDS if compressed else _BLOCK_SECONDS
 
 
-def error_reply(error: ClickHouseError, headers: ReplyHeaders, query_id: str) -> web.Response:
-    """A clean error: nothing of the result has been sent."""
-    extra = {"X-ClickHouse-Exception-Code": str(error.code)}
-    if error.code == 516 or error.code == 194:
-        extra["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
-    return web.Response(
-        status=error.http,
-        body=error.text(headers.version).encode("utf-8", "surrogateescape"),
-        headers={**headers.common(query_id), **extra, "Content-Type": "text/plain; charset=UTF-8"},
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """How one result is to be sent.
@@ -74,6 +63,7 @@ class Reply:
         patience: seconds the first bytes are kept at most.
         hold: bytes kept before the first goes out; 0 for a server's megabyte.
         spool: directory for what is kept and does not fit into memory.
+        writes_errors: an error becomes a row, where the format has one for it.
     """
 
     headers: ReplyHeaders
@@ -87,6 +77,7 @@ class Reply:
     patience: float
     hold: int
     spool: Path
+    writes_errors: bool
 
     def all_headers(self, tag: str) -> LooseHeaders:
         """The headers, with the summary of what is known now and all progress up to now."""
@@ -246,7 +237,9 @@ async def _send_stream(
         reply.job.error = error
         # The rows before it shall reach the client by themselves: some drop a piece that ends in an error.
         await asyncio.sleep(0.02)
-        await response.write(await reply.encode(_tagged(error.text(reply.headers.version), tag)))
+        text = error.text(reply.headers.version)
+        row = error_row(reply.format, text.rstrip("\n")) if reply.writes_errors else None
+        await response.write(await reply.encode(row or tagged(text, tag)))
     await release()
     await response.write(reply.encoded_end())
     await response.write_eof()
@@ -287,9 +280,3 @@ async def _send_whole(
         return response
     finally:
         held.close()
-
-
-def _tagged(text: str, tag: str) -> bytes:
-    message = text.encode("utf-8", "surrogateescape")
-    head = f"\r\n__exception__\r\n{tag}\r\n".encode()
-    return head + message + f"{len(message)} {tag}\r\n__exception__\r\n".encode()

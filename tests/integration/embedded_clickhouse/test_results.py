@@ -106,6 +106,33 @@ async def test_totals_come_once_behind_all_blocks(client: Client, format: str) -
     assert (await client.send(sql, max_block_size=2)).body.count(b"9") == 1
 
 
+@pytest.mark.parametrize(
+    ("format", "type"),
+    [
+        ("JSON", "application/json"),
+        ("JSONObjectEachRow", "application/x-ndjson"),
+        ("JSONEachRow", "application/x-ndjson"),
+    ],
+)
+async def test_an_error_is_written_into_the_document_where_that_is_asked_for(
+    client: Client, format: str, type: str
+) -> None:
+    reply = await client.send("SELECT `nöpe`", default_format=format, http_write_exception_in_output_format=1)
+    assert (reply.status, reply.headers["X-ClickHouse-Exception-Code"]) == (404, "47")
+    assert reply.headers["Content-Type"].startswith(type)
+    assert json.loads(reply.body)["exception"].startswith("Code: 47. DB::Exception: ")
+    plain = await client.send("SELECT `nöpe`", default_format="CSV", http_write_exception_in_output_format=1)
+    assert plain.text.startswith("Code: 47. DB::Exception: ")
+
+
+async def test_an_error_becomes_the_last_row_where_that_is_asked_for(client: Client) -> None:
+    sql = "SELECT number, sleepEachRow(0.02), throwIf(number = 3) FROM numbers(9) FORMAT JSONEachRow"
+    reply = await client.send(sql, max_block_size=1, http_write_exception_in_output_format=1)
+    rows = [json.loads(line) for line in reply.text.splitlines()]
+    assert [row.get("number") for row in rows] == [0, 1, 2, None]
+    assert rows[-1]["exception"].startswith("Code: 395. ")
+
+
 @pytest.mark.parametrize("format", ["RowBinaryWithNamesAndTypes", "TSV", "JSONEachRowWithProgress", "Native"])
 async def test_rows_reach_the_client_while_the_query_goes_on(client: Client, format: str) -> None:
     url = {"query": f"SELECT number, sleepEachRow(0.2) FROM numbers(99) FORMAT {format}", "max_block_size": "1"}
