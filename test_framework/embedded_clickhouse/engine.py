@@ -146,6 +146,9 @@ class Engine:
         # The short read of a list that never changes; asking for it per request would cost milliseconds.
         self.setting_names = frozenset(self.text("SELECT name FROM system.settings").split("\n"))
 
+        columns = "SELECT name FROM system.columns WHERE database = 'system' AND table = 'processes'"
+        self.process_columns = frozenset(self.text(columns).split("\n"))
+
     def text(self, sql: str) -> str:
         """Run a statement of ours on the root connection; its TSV output without the last line end."""
         return self.root.query(sql, "TabSeparated").bytes().decode().rstrip("\n")

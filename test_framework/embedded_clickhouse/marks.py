@@ -6,16 +6,14 @@ connection again. The engine keeps the text of a query as it was given, and noth
 
 from __future__ import annotations
 
-__all__ = ["MARKER", "UNMARKED", "marked"]
+__all__ = ["MARK", "MARKER", "marked"]
 
-_BEGIN, _END = "/*q:", "*/"
-_IS_MARKED = f"startsWith(query, '{_BEGIN}')"
+#: The comment as a regular expression, with the marker as its group.
+MARK = "/[*]q:([^*]+)[*]/"
 #: The marker of a row of ``system.processes``, empty for the engine's own, as an expression.
-MARKER = f"if({_IS_MARKED}, substring(query, {len(_BEGIN) + 1}, position(query, '{_END}') - {len(_BEGIN) + 1}), '')"
-#: The text of that row without its mark.
-UNMARKED = f"if({_IS_MARKED}, substring(query, position(query, '{_END}') + {len(_END)}), query)"
+MARKER = f"extract(query, '^{MARK}')"
 
 
 def marked(sql: bytes, marker: str) -> bytes:
     """``sql`` with a mark; places in syntax errors count with it."""
-    return f"{_BEGIN}{marker}{_END}".encode() + sql
+    return f"/*q:{marker}*/".encode() + sql

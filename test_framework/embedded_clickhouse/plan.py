@@ -99,7 +99,7 @@ class Planner:
         if insert is not None and insert.data_offset is not None:
             data_format = query.input_format or insert.format or query.default_format or "TabSeparated"
             return insert_source(job, self.engine, hops, format=data_format, body=body, spool=self.spool)
-        statement = _as_seen_by(job, with_views(body.statement))
+        statement = _as_seen_by(job, with_views(body.statement, self.engine.process_columns))
         name = self.output_format(statement, query)
         revision = query.revision if name == "Native" else 0
         plain = body.statement.text

@@ -158,9 +158,34 @@ async def test_two_queries_of_one_id_do_not_run_at_once(client: Client) -> None:
     assert await client.text("SELECT 1", query_id=query_id) == "1\n"
 
 
-async def test_processes_show_the_statement_as_it_was_sent(client: Client) -> None:
-    sql = "SELECT query FROM system.processes WHERE query_id = queryID() OR 1 FORMAT JSONCompactEachRow"
-    assert [sql] in [json.loads(line) for line in (await client.text(sql)).splitlines()]
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT query FROM system.processes WHERE query_id = queryID() OR 1 FORMAT JSONCompactEachRow",
+        "SELECT query AS q FROM system.processes AS p WHERE p.query_id = 'x' OR 1 FORMAT JSONCompactEachRow",
+        "SELECT query FROM (SELECT * FROM system.processes) FORMAT JSONCompactEachRow",
+        "/* why */ SELECT query FROM system.processes FORMAT JSONCompact",
+    ],
+)
+async def test_processes_show_the_statement_as_it_was_sent(client: Client, sql: str) -> None:
+    answer = await client.text(sql)
+    sent = sql.removeprefix("/* why */ ")
+    rows = json.loads(answer)["data"] if sql.endswith("JSONCompact") else map(json.loads, answer.splitlines())
+    assert [sent] in list(rows)
+
+
+@pytest.mark.parametrize(
+    "sql", ["SHOW PROCESSLIST FORMAT JSONEachRow", "SELECT * FROM system.processes FORMAT JSONEachRow"]
+)
+async def test_the_list_of_processes_shows_ids_and_texts_as_clients_know_them(client: Client, sql: str) -> None:
+    query_id = str(uuid.uuid4())
+    task = asyncio.create_task(client.send(SLOW, query_id=query_id))
+    while True:
+        rows = [json.loads(line) for line in (await client.text(sql)).splitlines()]
+        if [row["query"] for row in rows if row["query_id"] == query_id] == [SLOW]:
+            break
+    await client.text(f"KILL QUERY WHERE query = '{SLOW}' AND query_id = '{query_id}' SYNC")
+    assert (await task).status == 500
 
 
 async def test_too_many_queries_are_refused(start: Start, tmp_path: Path) -> None:
