@@ -58,6 +58,9 @@ def _main(directory: Path, user_files: Path) -> str:
   <display_name>{DISPLAY_NAME}</display_name>
   <user_files_path>{escape(str(user_files))}/</user_files_path>
   <database_atomic_delay_before_drop_table_sec>0</database_atomic_delay_before_drop_table_sec>
+  <!-- A cluster of this process alone, which it knows as itself by the port; nobody listens there. -->
+  <tcp_port>9000</tcp_port>
+  <remote_servers><default><shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard></default></remote_servers>
   <users_config>{escape(str(directory / "users.xml"))}</users_config>
 </clickhouse>
 """
@@ -72,6 +75,7 @@ def _must_hold(options: Options, directory: Path, user_files: Path, user_scripts
     return f"""<clickhouse>
   <logger replace="1"><level>none</level></logger>
   <user_files_path replace="1">{escape(str(user_files))}/</user_files_path>
+  <backups replace="1"><allowed_path>{escape(str(user_files))}/</allowed_path></backups>
   <user_scripts_path replace="1">{escape(str(user_scripts))}/</user_scripts_path>
   <user_defined_executable_functions_config replace="1">{functions}</user_defined_executable_functions_config>
   <users_config replace="1">{escape(str(directory / "users.xml"))}</users_config>

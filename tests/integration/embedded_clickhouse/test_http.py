@@ -376,3 +376,23 @@ async def test_an_external_table_of_odd_data_is_an_error_or_a_table_and_does_no_
             body = await reply.read()
             assert body.startswith(b"Code: ") or body == b"1\n", body
     assert await client.text("SELECT 1") == "1\n"
+
+
+async def test_the_cluster_of_a_server_alone_is_there(client: Client, table: str) -> None:
+    await client.text(f"CREATE TABLE {table} (a Int8) ENGINE = MergeTree ORDER BY a")
+    everywhere = f"{table}_everywhere"
+    await client.text(f"CREATE TABLE {everywhere} (a Int8) ENGINE = Distributed('default', 'default', '{table}')")
+    await client.text(f"INSERT INTO {everywhere} VALUES (1), (2)")
+    assert await client.text(f"SELECT sum(a) FROM {everywhere}") == "3\n"
+    assert await client.text(f"SELECT count() FROM clusterAllReplicas('default', 'default', '{table}')") == "2\n"
+    await client.text(f"DROP TABLE {everywhere} SYNC")
+
+
+async def test_a_table_comes_back_from_its_backup(client: Client, table: str) -> None:
+    await client.text(f"CREATE TABLE {table} (a Int8) ENGINE = MergeTree ORDER BY a")
+    await client.text(f"INSERT INTO {table} VALUES (7)")
+    assert "BACKUP_CREATED" in await client.text(f"BACKUP TABLE {table} TO File('{table}')")
+    await client.text(f"DROP TABLE {table} SYNC")
+    assert "RESTORED" in await client.text(f"RESTORE TABLE {table} FROM File('{table}')")
+    assert await client.text(f"SELECT a FROM {table}") == "7\n"
+    assert (client.server.path / "user_files" / table).is_dir()
