@@ -23,6 +23,7 @@ from test_framework.embedded_clickhouse.lexer import (
     string_value,
     tokens,
 )
+from test_framework.embedded_clickhouse.remembering import remembering
 
 __all__ = ["FileAccess", "Refusal", "file_accesses", "forbidden", "mentions_table"]
 
@@ -117,15 +118,24 @@ def forbidden(sql: bytes, *, files: Path | None = None) -> Refusal | None:
         sql: the statement, or the head of an INSERT; never its data.
         files: the directory in which file functions may work; ``None`` for nowhere. Relative paths are taken from it.
     """
+    refusal, accesses = _looked_at(sql)
+    if refusal:
+        return refusal
+    for access in accesses:
+        if not _allowed(access, files):
+            return _outside(access, files)
+    return None
+
+
+@remembering
+def _looked_at(sql: bytes) -> tuple[Refusal | None, tuple[FileAccess, ...]]:
+    """What the text alone tells; whether a path is allowed depends on links, which may change."""
     found = _Tokens(sql)
     for index in range(len(found)):
         refusal = _statement_refusal(found.upper(index), found.upper(index + 1)) or _program_refusal(found, index)
         if refusal:
-            return refusal
-    for access in _accesses(found):
-        if not _allowed(access, files):
-            return _outside(access, files)
-    return None
+            return refusal, ()
+    return None, tuple(_accesses(found))
 
 
 def _statement_refusal(word: bytes, following: bytes) -> Refusal | None:
@@ -241,6 +251,7 @@ def _is_engine(found: _Tokens, index: int) -> bool:
     return found.upper(index - 1) == b"ENGINE" or (found.upper(index - 2), found.upper(index - 1)) == (b"ENGINE", b"=")
 
 
+@remembering
 def mentions_table(sql: bytes, database: str, table: str) -> bool:
     """Whether ``database.table`` stands in ``sql`` outside strings and comments."""
     if table.encode() not in sql:

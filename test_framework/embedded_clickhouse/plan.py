@@ -24,6 +24,7 @@ from test_framework.embedded_clickhouse.native_output import NativeStream, may_b
 from test_framework.embedded_clickhouse.pipes import PipePool
 from test_framework.embedded_clickhouse.positions import empty_query, second_statement
 from test_framework.embedded_clickhouse.registry import Registry
+from test_framework.embedded_clickhouse.remembering import remembering
 from test_framework.embedded_clickhouse.request import QueryRequest
 from test_framework.embedded_clickhouse.results import BufferedSource, DocumentSource, NativeSource, Source
 from test_framework.embedded_clickhouse.rewrite import as_client, with_outfile
@@ -168,6 +169,7 @@ def _as_seen_by(job: Job, statement: Statement) -> Statement:
     return statement if text == statement.text else split_statement(text)
 
 
+@remembering
 def _makes_a_disk(sql: bytes) -> bool:
     """Whether ``disk = disk(…)`` stands in it: the engine makes its directory before it refuses it."""
     before = [b"", b""]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from test_framework.embedded_clickhouse.cursor import Cursor
 from test_framework.embedded_clickhouse.lexer import QUOTED, STRING, WORD, Token, identifier_text, string_value
+from test_framework.embedded_clickhouse.remembering import remembering
 from test_framework.embedded_clickhouse.statement import Statement
 
 __all__ = [
@@ -96,9 +97,19 @@ def as_client(sql: bytes, *, user: str, query_id: str) -> bytes:
     The engine runs everything as one user and under ids of its own. A call becomes ``('tester' AS `currentUser()`)``,
     which leaves the names of columns as they were. For SELECT alone: what is created would keep the name for ever.
     """
-    if not _ASKS.search(sql):
+    if not _ASKS.search(sql) or not (calls := _calls_for_client(sql)):
         return sql
-    edits: list[_Edit] = []
+    edits = []
+    for start, end, name in calls:
+        value = quoted((user if name.lower() in _USER else query_id).encode("utf-8", "surrogateescape"))
+        edits.append(_Edit(start, end, b"(" + value + b" AS `" + name + b"()`)"))
+    return _apply(sql, edits)
+
+
+@remembering
+def _calls_for_client(sql: bytes) -> Sequence[tuple[int, int, bytes]]:
+    """Start, end and name of each call that asks who the client is, or under which id it asks."""
+    calls = []
     cursor = Cursor(sql)
     while cursor.token is not None:
         before = cursor.text(cursor.previous).upper()
@@ -107,10 +118,8 @@ def as_client(sql: bytes, *, user: str, query_id: str) -> bytes:
         if (lower not in _USER and lower not in _QUERY_ID) or before in _BEFORE_TABLE:
             continue
         if cursor.accept_sign(b"(") and cursor.sign == b")":
-            value = quoted((user if lower in _USER else query_id).encode("utf-8", "surrogateescape"))
-            text = b"(" + value + b" AS `" + cursor.text(name) + b"()`)"
-            edits.append(_Edit(name[1], cursor.advance()[2], text))
-    return _apply(sql, edits)
+            calls.append((name[1], cursor.advance()[2], cursor.text(name)))
+    return calls
 
 
 def without_client(text: str) -> str:

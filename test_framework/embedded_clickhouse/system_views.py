@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from test_framework.embedded_clickhouse.engine import Engine
 from test_framework.embedded_clickhouse.lexer import QUOTED, WORD, identifier_text, tokens
 from test_framework.embedded_clickhouse.marks import MARK
+from test_framework.embedded_clickhouse.remembering import remembering
 from test_framework.embedded_clickhouse.settings import quote_string
 from test_framework.embedded_clickhouse.statement import Statement, split_statement
 
@@ -51,22 +52,27 @@ def create_views(engine: Engine) -> None:
     engine.text(f"CREATE OR REPLACE VIEW system.{_VIEW.decode()} AS SELECT {columns} FROM system.processes")  # noqa: S608 - constants
 
 
-def with_views(statement: Statement, columns: Collection[str]) -> Statement:
+def with_views(statement: Statement, columns: frozenset[str]) -> Statement:
     """The statement reading what clients see instead of the table.
 
     Args:
         columns: all of the table.
     """
     text = statement.text
-    if statement.verb == "SHOW" and b"processlist" in text.lower():
-        return _process_list(statement)
-    if _TABLE not in text:
+    if _TABLE not in text and not (statement.verb == "SHOW" and b"processlist" in text.lower()):
         return statement
+    return _rewritten(text, statement.verb, columns) or statement
+
+
+@remembering
+def _rewritten(text: bytes, verb: str, columns: Collection[str]) -> Statement | None:
+    if verb == "SHOW" and (shown := _process_list(text)):
+        return shown
     names = [_Name(text, *token) for token in tokens(text)]
     places = [at for at in range(2, len(names)) if [one.text for one in names[at - 2 : at + 1]] == _WHOLE]
     if not places:
-        return statement
-    used = _columns_used(names, places, columns) if statement.verb in _SELECTS else None
+        return None
+    used = _columns_used(names, places, columns) if verb in _SELECTS else None
     parts: list[bytes] = []
     done = 0
     for at in places:
@@ -119,10 +125,9 @@ def _inline(used: Sequence[str]) -> bytes:
     return f"{_BEGIN}(SELECT {shown} FROM system.processes)".encode()  # noqa: S608 - constants, and names of columns
 
 
-def _process_list(statement: Statement) -> Statement:
-    text = statement.text
+def _process_list(text: bytes) -> Statement | None:
     found = list(tokens(text))
     if len(found) < 2 or text[found[1][1] : found[1][2]].upper() != b"PROCESSLIST":
-        return statement
+        return None
     select = b"SELECT * FROM system." + _VIEW + b" ORDER BY elapsed DESC"
     return split_statement(select + text[found[1][2] :])
