@@ -35,7 +35,11 @@ class RequestBody:
         self._pieces = _pieces(request, layers, timeout=timeout)
 
     def __aiter__(self) -> Pieces:
-        return self._pieces
+        content = self._request.content
+        if self._encoded or not content.is_eof() or content.exception() is not None:
+            return self._pieces
+        # All of it has come, as small bodies do together with their heads.
+        return _given(content.read_nowait())
 
     async def aclose(self) -> None:
         await self._pieces.aclose()
@@ -55,6 +59,11 @@ def body_pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, timeout:
         ClickHouseError: while iterating: the body is not what its encoding says, or does not come.
     """
     return RequestBody(request, layers, timeout=timeout)
+
+
+async def _given(data: bytes) -> Pieces:
+    if data:
+        yield data
 
 
 async def _pieces(request: web.BaseRequest, layers: list[BodyDecoder], *, timeout: float) -> Pieces:

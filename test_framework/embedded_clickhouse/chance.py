@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 
 __all__ = ["Chance"]
 
@@ -28,7 +27,9 @@ class Chance:
 
     def query_id(self) -> str:
         """An identifier for a query without one."""
-        return str(uuid.UUID(bytes=self._take(), version=4))
+        text = self._take().hex()
+        # Of version 4, and of the variant that has versions.
+        return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"
 
     def tag(self) -> str:
         """A word that no result holds: sixteen lower-case letters."""

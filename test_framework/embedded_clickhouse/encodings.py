@@ -223,6 +223,11 @@ def encoder(name: str) -> Encoder:
 
 def preferred_encoding(accepted: str) -> str | None:
     """The encoding a server chooses for the Accept-Encoding header ``accepted``; ``None`` for an answer as it is."""
+    return _preferred(accepted) if accepted else None
+
+
+@functools.lru_cache(maxsize=64)
+def _preferred(accepted: str) -> str | None:
     wanted = set()
     for item in accepted.split(","):
         name, _, quality = item.strip().lower().partition(";")
