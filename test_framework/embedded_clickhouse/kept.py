@@ -16,6 +16,8 @@ from test_framework.embedded_clickhouse.engine import Connection
 __all__ = ["Kept", "Place", "changes_databases", "leaves_nothing"]
 
 _MOST = 16
+#: Bytes of a statement that are looked at; nobody else works meanwhile.
+_SMALL = 1 << 16
 _READING = frozenset({"SELECT", "WITH", "FROM", "(", "SHOW", "DESCRIBE", "DESC", "EXISTS", "CHECK", "EXPLAIN"})
 _WRITING = frozenset({"INSERT", "CREATE", "DROP", "ALTER", "TRUNCATE", "OPTIMIZE", "RENAME", "EXCHANGE", "DELETE"})
 #: What a statement may leave on its connection, or what it puts there for its own time.
@@ -28,12 +30,12 @@ Place = tuple[int, Hashable]
 
 def leaves_nothing(verb: str, sql: bytes) -> bool:
     """Whether a statement that ends well leaves its connection as it was; said of few that do not need it."""
-    return (verb in _READING or verb in _WRITING) and _LEFT.search(sql) is None
+    return (verb in _READING or verb in _WRITING) and len(sql) <= _SMALL and _LEFT.search(sql) is None
 
 
 def changes_databases(verb: str, sql: bytes) -> bool:
     """Whether a statement may make, remove or rename a database."""
-    return verb not in _READING and verb != "INSERT" and _DATABASE.search(sql) is not None
+    return verb not in _READING and verb != "INSERT" and (len(sql) > _SMALL or _DATABASE.search(sql) is not None)
 
 
 class Kept:

@@ -73,6 +73,7 @@ def test_what_is_forgotten_is_closed_even_if_it_comes_back_later() -> None:
         "KILL QUERY WHERE 1",
         "EXECUTE AS x SELECT 1",
         "exit",
+        "SELECT " + "1 + " * 40_000 + "1",
     ],
 )
 def test_what_may_leave_something_is_not_used_again(sql: str) -> None:
@@ -89,6 +90,7 @@ def test_what_may_leave_something_is_not_used_again(sql: str) -> None:
         ("SELECT database FROM system.tables", False),
         ("INSERT INTO database VALUES (1)", False),
         ("DROP TABLE t", False),
+        ("DROP /*" + " " * 80_000 + "*/ DATABASE d", True),
     ],
 )
 def test_statements_that_change_databases_are_known(sql: str, *, changes: bool) -> None:
