@@ -70,6 +70,7 @@ class Builder:
         return self._pool(clones)
 
     async def _clickhouse(self, ledger: Books) -> Allocator:
+        from test_framework.isolation.counters import Counters
         from test_framework.services.clickhouse.isolation import ClickHouseClones
 
         clones = ClickHouseClones(
@@ -78,6 +79,7 @@ class Builder:
             limit=self._creators + 1,
             timeout=self._options.statement_timeout,
             workers=self._identity.workers,
+            counters=Counters.of(self._identity),
         )
         return self._pool(clones)
 

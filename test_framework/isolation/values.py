@@ -30,11 +30,13 @@ class Identity:
         run_id: random, equal for all workers of one test run.
         worker_id: ``master``, or pytest-xdist's ``gw0``, ``gw1`` …
         workers: how many share the run; pools and connections are sized by it.
+        counters: where :class:`~test_framework.isolation.counters.Counters` of this run are shared; empty: nowhere.
     """
 
     run_id: str
     worker_id: str = "master"
     workers: int = 1
+    counters: str = ""
 
     def __str__(self) -> str:
         return f"{self.worker_id} of run {self.run_id[:8]}"

@@ -112,8 +112,7 @@ class Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: WorkerController, error: Any) -> None:
         if error:
-            run = run_of(self._config)
-            run.crashed.append(node.gateway.id)
+            run_of(self._config).bury(node.gateway.id)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from test_framework.endpoints import Endpoints
 from test_framework.errors import FrameworkError, SettingsError
+from test_framework.isolation.counters import SharedMemory
 from test_framework.isolation.names import check_prefix
 from test_framework.plugin.exports import export, url_variables
 from test_framework.plugin.gauges import Gauges
@@ -75,6 +76,8 @@ class Run:
         self.worker_id = "master"
         self.workers = 1
         self.kept = 0
+        self._counters = ""
+        self._memory: SharedMemory | None = None
         self.crashed: list[str] = []
         self._pid = os.getpid()
         self._broker: Broker | None = None
@@ -109,11 +112,20 @@ class Run:
         self.run_id = given["run_id"]
         self.worker_id = str(worker["workerid"])
         self.workers = int(worker["workercount"])
+        self._counters = given["counters"]
 
     def for_workers(self, testrun_uid: str) -> dict[str, Any]:
         """What the controller tells its workers: plain values."""
         self.run_id = hashlib.sha256(testrun_uid.encode()).hexdigest()[:16]
-        return {"endpoints": self.endpoints.as_dict(), "run_id": self.run_id}
+        if self._memory is None:
+            self._memory = SharedMemory(self.run_id)
+        return {"endpoints": self.endpoints.as_dict(), "run_id": self.run_id, "counters": self._memory.path}
+
+    def bury(self, worker_id: str) -> None:
+        """A worker has died, and its tests go on in another one."""
+        self.crashed.append(worker_id)
+        if self._memory is not None:
+            self._memory.bury(worker_id)
 
     def export_variables(self) -> None:
         """Let the user's application find the stack, before it is imported. Without a stack there is nothing to say."""
@@ -130,7 +142,7 @@ class Run:
     def identity(self) -> Identity:
         from test_framework.isolation.values import Identity
 
-        return Identity(run_id=self.run_id, worker_id=self.worker_id, workers=self.workers)
+        return Identity(run_id=self.run_id, worker_id=self.worker_id, workers=self.workers, counters=self._counters)
 
     @property
     def broker(self) -> Broker:
@@ -238,6 +250,8 @@ class Run:
         if (serving := sys.modules.get("test_framework.external.serving")) is not None:
             serving.close_threads()
         self.gauges.close()
+        if self._memory is not None:
+            self._memory.close()
         if self._clients is not None:
             clients, self._clients = self._clients, None
             clients.close()

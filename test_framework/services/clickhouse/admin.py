@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from test_framework.endpoints import ClickHouseEndpoint
+from test_framework.isolation.counters import Counters, Number
 from test_framework.services.clickhouse.client import ClickHouseClient, ClickHouseReplyError, quote_identifier
+from test_framework.waiting import Deadline, wait_until
 
 __all__ = ["ClickHouseAdmin", "Orders", "drop_leased_database"]
 
@@ -16,52 +19,75 @@ __all__ = ["ClickHouseAdmin", "Orders", "drop_leased_database"]
 _COUNTED = ("CREATE ", "ALTER ", "DROP ", "SYSTEM ")
 # A drop that takes longer waits for queries that still read the tables.
 _PATIENCE = 0.2
+# Seconds of quiet for a look at the counts, and from one glance at the other workers' to the next.
 _HUSH = 0.05
+_GLANCE = 0.001
 
 
 class Orders:
-    """How many of our own statements the server has counted: at most ``begun``, at least ``done``.
+    """How many statements of this run's own the server has counted: at most ``begun``, at least ``done``.
 
     What was known by them is void when ``generation`` has changed: of a statement that failed nobody knows.
+
+    Args:
+        counters: shared with the other workers of the run.
     """
 
-    def __init__(self) -> None:
-        self.begun = 0
-        self.done = 0
-        self.generation = 0
+    def __init__(self, counters: Counters | None = None) -> None:
+        self._counters = counters or Counters()
         self._allowed = asyncio.Event()
         self._allowed.set()
-        self._idle = asyncio.Event()
-        self._idle.set()
+
+    @property
+    def begun(self) -> int:
+        return self._counters.sum(Number.BEGUN)
+
+    @property
+    def done(self) -> int:
+        return self._counters.sum(Number.DONE)
+
+    @property
+    def generation(self) -> int:
+        return self._counters.sum(Number.GENERATION)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
         """Around the execution of one."""
+        counters = self._counters
         await self._allowed.wait()
-        self.begun += 1
-        self._idle.clear()
+        await _wait(lambda: counters.highest_of_others(Number.QUIET) < time.monotonic_ns())
+        counters.add(Number.BEGUN, 1)
         try:
             yield
         except BaseException:
-            self.begun -= 1
-            self.generation += 1
+            # In this order: whoever reads the smaller number must find the generation changed.
+            counters.add(Number.GENERATION, 1)
+            counters.add(Number.BEGUN, -1)
             raise
         else:
-            self.done += 1
-        finally:
-            if self.begun == self.done:
-                self._idle.set()
+            counters.add(Number.DONE, 1)
 
     @asynccontextmanager
     async def none(self) -> AsyncIterator[None]:
         """Around a look at what the server has counted, which is then exact, unless one of them takes very long."""
         self._allowed.clear()
+        # A time, so that a worker that is killed meanwhile keeps nobody waiting.
+        self._counters.set(Number.QUIET, time.monotonic_ns() + int(_HUSH * 1e9))
         try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), _HUSH)
+            await _wait(lambda: self.begun == self.done)
             yield
         finally:
+            self._counters.set(Number.QUIET, 0)
             self._allowed.set()
+
+
+async def _wait(condition: Callable[[], bool]) -> None:
+    """Wait for it, but not long."""
+
+    async def holds() -> bool:
+        return condition()
+
+    await wait_until(holds, Deadline.after(_HUSH), interval=_GLANCE)
 
 
 class _CountingClient(ClickHouseClient):
@@ -81,9 +107,11 @@ class _CountingClient(ClickHouseClient):
 class ClickHouseAdmin:
     """A few connections, kept open between statements."""
 
-    def __init__(self, endpoint: ClickHouseEndpoint, *, limit: int, timeout: float) -> None:
+    def __init__(
+        self, endpoint: ClickHouseEndpoint, *, limit: int, timeout: float, counters: Counters | None = None
+    ) -> None:
         self.endpoint = endpoint
-        self.orders = Orders()
+        self.orders = Orders(counters)
         self._timeout = timeout
         self._free: list[ClickHouseClient] = []
         self._room = asyncio.Semaphore(limit)

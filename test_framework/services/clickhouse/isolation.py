@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from test_framework.endpoints import ClickHouseEndpoint
 from test_framework.errors import ServiceUnavailable
+from test_framework.isolation.counters import Counters
 from test_framework.isolation.ledger import Ledger
 from test_framework.services.base import MARK
 from test_framework.services.clickhouse.admin import ClickHouseAdmin, drop_leased_database
@@ -37,14 +38,21 @@ class ClickHouseClones:
     renames = False
 
     def __init__(
-        self, endpoint: ClickHouseEndpoint, ledger: Ledger, *, limit: int, timeout: float, workers: int = 1
+        self,
+        endpoint: ClickHouseEndpoint,
+        ledger: Ledger,
+        *,
+        limit: int,
+        timeout: float,
+        workers: int = 1,
+        counters: Counters | None = None,
     ) -> None:
         # One question to the server tells of all of them; but what all workers keep for themselves takes memory there.
         self.together = max(2, min(8, 16 // max(1, workers)))
         self._endpoint = endpoint
         self._timeout = timeout
         self.ledger = ledger
-        self._admin = ClickHouseAdmin(endpoint, limit=limit, timeout=timeout)
+        self._admin = ClickHouseAdmin(endpoint, limit=limit, timeout=timeout, counters=counters)
         self._template = ""
         self._plan: Plan | None = None
         self._views: Sequence[Object] = ()  # in an order that has worked

@@ -14,7 +14,9 @@ import pytest
 import pytest_asyncio
 
 from test_framework.endpoints import ClickHouseEndpoint
+from test_framework.isolation.counters import Counters, SharedMemory
 from test_framework.isolation.loose import LooseLedger
+from test_framework.isolation.values import Identity
 from test_framework.services.base import FixtureFile, SeedRequest
 from test_framework.services.clickhouse.client import ClickHouseClient, ClickHouseReplyError
 from test_framework.services.clickhouse.isolation import ClickHouseClones
@@ -47,9 +49,9 @@ Make = Callable[..., Awaitable["Copies"]]
 class Copies:
     """The copies of one base database, and a client that is not the one which makes them."""
 
-    def __init__(self, endpoint: ClickHouseEndpoint) -> None:
+    def __init__(self, endpoint: ClickHouseEndpoint, counters: Counters | None = None) -> None:
         self.endpoint = endpoint
-        self.clones = ClickHouseClones(endpoint, LooseLedger(), limit=3, timeout=30)
+        self.clones = ClickHouseClones(endpoint, LooseLedger(), limit=3, timeout=30, counters=counters)
         self.client = ClickHouseClient(endpoint, 30)
         self.leased: list[str] = []
         self.put_back: list[str] = []
@@ -298,3 +300,62 @@ async def test_many_databases_are_put_back_at_once_each_by_itself(copies: Copies
     found = await asyncio.gather(*map(copies.clones.restore, names))
     assert found == [True, True, False] * 2
     assert [await copies.contents(name) == before for name in names] == found
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def workers(base: ClickHouseEndpoint) -> AsyncIterator[list[Copies]]:
+    """Two workers of one run, which know what the other one orders."""
+    memory = SharedMemory("run")
+    identities = [Identity(run_id="run", worker_id=f"gw{number}", counters=memory.path) for number in range(2)]
+    found = [Copies(base, Counters.of(identity)) for identity in identities]
+    yield found
+    for each in found:
+        await each.close()
+    memory.close()
+
+
+async def test_what_another_worker_orders_is_not_taken_for_what_a_test_did(workers: list[Copies]) -> None:
+    mine, others = workers
+    name = await mine.lease()
+    assert await mine.clones.restore(name)
+    await others.clones.destroy(await others.lease())
+    assert await mine.clones.restore(name)
+    assert not await _looks(mine, name)  # the counts alone said that nothing was written
+
+
+async def test_what_a_test_did_is_not_taken_for_what_another_worker_ordered(workers: list[Copies]) -> None:
+    mine, others = workers
+    name = await mine.lease()
+    before = await mine.contents(name)
+    assert await mine.clones.restore(name)
+    await asyncio.gather(others.lease(), mine.run(name, INSERT), others.lease())
+    assert await mine.clones.restore(name)
+    assert await mine.contents(name) == before
+
+
+async def test_a_failed_order_of_another_worker_ends_what_was_known(workers: list[Copies]) -> None:
+    mine, others = workers
+    name = await mine.lease()
+    assert await mine.clones.restore(name)
+    with pytest.raises(ClickHouseReplyError):
+        async with others.clones._admin.use() as client:
+            await client.execute("DROP TABLE nothing")
+    assert await mine.clones.restore(name)
+    assert await _looks(mine, name)
+
+
+async def test_a_worker_that_died_while_it_looked_keeps_nobody_waiting_for_long(workers: list[Copies]) -> None:
+    mine, others = workers
+    dead = others.clones._admin.orders.none()
+    await dead.__aenter__()  # and never left
+    async with asyncio.timeout(20):
+        name = await mine.lease()
+        assert await mine.clones.restore(name)
+
+
+async def _looks(copies: Copies, name: str) -> list[Any]:
+    """What the server was asked about the parts of a database. To be called last: keeping a log is an insert."""
+    return await copies.client.rows(
+        "SELECT query FROM system.query_log"
+        f" WHERE type = 'QueryFinish' AND position(query, 'hash_of_all_files') > 0 AND position(query, '{name}') > 0"
+    )
