@@ -6,10 +6,8 @@ BIN := $(VENV)/bin
 FRAMEWORK := $(BIN)/test-framework
 BACKEND ?=
 BENCH_ARGS ?=
-# A worker more than processors, since servers are waited for half of the time; and four at most, since each has servers
-# of its own. A file stays with one worker, since its tests share a stack.
-WORKERS := $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 4 ? n + 1 : 4)))
-PYTEST_ARGS ?= -n $(WORKERS) --dist loadfile
+# A worker for each processor; a file stays with one worker, since its tests share a stack.
+PYTEST_ARGS ?= -n logical --maxprocesses 4 --dist loadfile
 SOURCES := test_framework seeder monitor tests benchmarks scripts
 SHELL_SCRIPTS := .ci/run $(wildcard scripts/*.sh scripts/ci/*.sh images/*/*.sh monitor/*.sh)
 

@@ -213,7 +213,7 @@ class NativeStack:
         endpoints = self.state.endpoints
         port = getattr(endpoints, name.removeprefix("test-")).port
         # A worker that has just been forked listens for a moment, too; so the eldest is the one.
-        for process in sorted(self.supervisor().children(recursive=True), key=psutil.Process.create_time):
+        for process in sorted(self.processes(), key=psutil.Process.create_time):
             with contextlib.suppress(psutil.NoSuchProcess):
                 if any(
                     each.status == psutil.CONN_LISTEN and each.laddr.port == port
