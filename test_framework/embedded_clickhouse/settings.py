@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from test_framework.embedded_clickhouse.engine import Connection, Engine, safe_option
 from test_framework.embedded_clickhouse.errors import ClickHouseError
@@ -38,18 +38,20 @@ def check_name(name: str) -> None:
         )
 
 
-def set_statement(settings: Iterable[tuple[str, str]]) -> bytes:
+def set_statement(settings: Collection[tuple[str, str]]) -> bytes:
     """One SET statement for all of them."""
-    parts = []
-    for name, value in settings:
+    for name, _ in settings:
         check_name(name)
-        parts.append(f"{name}={quote_string(value)}")
-    return ("SET " + ", ".join(parts)).encode("utf-8", "surrogateescape")
+    return _set(settings)
 
 
 def set_params(params: Mapping[str, str]) -> bytes:
     """One SET statement for query parameters, for statements that cannot be given them otherwise."""
-    parts = (f"{quote_identifier(f'param_{name}')}={quote_string(value)}" for name, value in params.items())
+    return _set((quote_identifier(f"param_{name}"), value) for name, value in params.items())
+
+
+def _set(values: Iterable[tuple[str, str]]) -> bytes:
+    parts = (f"{name}={quote_string(value)}" for name, value in values)
     return ("SET " + ", ".join(parts)).encode("utf-8", "surrogateescape")
 
 

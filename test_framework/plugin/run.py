@@ -16,7 +16,6 @@ import pytest
 
 from test_framework.endpoints import Endpoints
 from test_framework.errors import FrameworkError, SettingsError
-from test_framework.isolation.counters import SharedMemory
 from test_framework.isolation.names import check_prefix
 from test_framework.plugin.exports import export, url_variables
 from test_framework.plugin.gauges import Gauges
@@ -27,6 +26,7 @@ from test_framework.settings import Settings, endpoint_variables, load_settings
 if TYPE_CHECKING:
     from test_framework.environment import Broker
     from test_framework.external.application import Application
+    from test_framework.isolation.counters import SharedMemory
     from test_framework.isolation.values import Identity
     from test_framework.manager.holdings import Clients
     from test_framework.manager.services import ServicesConfig
@@ -116,6 +116,8 @@ class Run:
 
     def for_workers(self, testrun_uid: str) -> dict[str, Any]:
         """What the controller tells its workers: plain values."""
+        from test_framework.isolation.counters import SharedMemory
+
         self.run_id = hashlib.sha256(testrun_uid.encode()).hexdigest()[:16]
         if self._memory is None:
             self._memory = SharedMemory(self.run_id)

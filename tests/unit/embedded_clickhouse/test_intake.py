@@ -16,6 +16,7 @@ from aiohttp import web
 
 from test_framework.embedded_clickhouse.hops import Call
 from test_framework.embedded_clickhouse.intake import Intake
+from tests.unit.embedded_clickhouse.listening import listening
 
 BODY = b"".join(b"%08d" % number for number in range(900_000))
 HEAD = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n"
@@ -42,13 +43,10 @@ async def serving(work: Work) -> AsyncIterator[int]:
         rest = await request.content.read()
         return web.Response(body=made, headers={"X-Past": str(sum(past)), "X-Library": str(len(rest))})
 
-    runner = web.ServerRunner(web.Server(answer, handler_cancellation=True, read_bufsize=1 << 20))
-    await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield int(runner.addresses[0][1])
+        async with listening(answer, read_bufsize=1 << 20) as port:
+            yield port
     finally:
-        await runner.cleanup()
         executor.shutdown()
 
 

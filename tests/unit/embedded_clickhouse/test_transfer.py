@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp import HttpVersion11, web
 
 from test_framework.embedded_clickhouse.transfer import Transfer
+from tests.unit.embedded_clickhouse.listening import listening
 
 PIECES = [bytes([number % 251]) * (number * 977 % 200_000) for number in range(200)]
 WHOLE = b"".join(PIECES)
@@ -39,13 +40,8 @@ async def serving(work: Work, ended: asyncio.Queue[BaseException | None] | None 
         await response.write_eof()
         return response
 
-    runner = web.ServerRunner(web.Server(answer, handler_cancellation=True))
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+    async with listening(answer) as port:
+        yield port
 
 
 def send_all(transfer: Transfer) -> None:
